@@ -1,0 +1,66 @@
+"""One line per turn, never a word of it. Tokens, URLs and long digit runs are taken out as a last resort."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+REDACTED = "[...]"
+SECRETS = re.compile(r"\d{6,}:[\w-]{20,}|(?:\d[\s.\-]?){12,}|(?<=/bot)[^/\s]+|whatsapp:\S+|\+?62\d{7,}")
+QUIET = ("httpx", "httpcore", "telegram", "twilio", "aiohttp.access", "aiohttp.client", "asyncio", "sqlalchemy", "alembic", "PIL")
+
+
+def redact(text: str) -> str:
+    """The text without what looks like a token, a code, a number or an address."""
+    return SECRETS.sub(REDACTED, text)
+
+
+def _redacted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {key: redact(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _minute(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event["at"] = str(event["at"])[:16] + "Z"
+    return event
+
+
+class LastResort(logging.Filter):
+    """Redacts whatever another library logs, and keeps stack traces out."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always lets the record pass, without its secrets."""
+        record.msg, record.args = redact(record.getMessage()), None
+        if record.exc_info:
+            kind = record.exc_info[0]
+            record.msg += f" ({kind.__name__ if kind else 'error'})"
+            record.exc_info = record.exc_text = record.stack_info = None
+        return True
+
+
+def set_up(*, as_json: bool) -> None:
+    """Log to standard error: one line per event, UTC minute, no content."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(LastResort())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", force=True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR if name in ("asyncio", "aiohttp.access") else logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            _minute,
+            _redacted,
+            structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=18),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=False,
+    )
+
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()

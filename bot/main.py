@@ -1,0 +1,361 @@
+"""The wiring, top to bottom: settings, store, keys, texts, flows, channels, panel. Only this file knows everyone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from bot import metrics
+from bot import web as public
+from bot.channels import Channel
+from bot.channels.web_chat import WebChat
+from bot.logs import log
+from bot.messages import Answer
+from bot.outbox import Sender
+from bot.reads import Reads
+from bot.receipts import CodeSessions, LastGroups
+from bot.settings import Settings
+from bot.texts import Texts
+from bot.turn import Conductor, Talk
+from bot.work import TooMany, Worker
+from faq.identity import find_identity
+from faq.match import Faq
+from faq.regions import find, name_of
+from handlers.follow_up import KeepFollowUp, follow_up, keep_saved_code, saved_code
+from handlers.menu import menu
+from handlers.privacy import erase, keep_erase, language, privacy, set_language
+from handlers.self_check import KeepFeedback, aside, self_check
+from handlers.tip import KeepTip, tip
+from storage.audit import AuditLog
+from storage.cases import Cases
+from storage.conversations import Conversations
+from storage.counts import Counts
+from storage.evidence import Cleaner
+from storage.staff import Accounts
+from storage.statistics import Cell, Statistics
+from storage.store import Store, alive
+from storage.vault import EpochKeys, Keys, Receipts
+
+NIGHTLY_SECONDS = 3600.0
+
+
+@dataclass(slots=True)
+class Netra:
+    """Everything that runs, put together once."""
+
+    settings: Settings
+    store: Store
+    keys: Keys
+    epochs: EpochKeys
+    conversations: Conversations
+    cases: Cases
+    accounts: Accounts
+    audits: AuditLog
+    counts: Counts
+    statistics: Statistics
+    faq: Faq
+    texts: Texts
+    conductor: Conductor
+    sessions: CodeSessions
+    receipts: Receipts
+    cleaner: Cleaner
+    channels: dict[str, Channel]
+    sender: Sender
+    worker: Worker
+    web_chat: WebChat
+    fresh_run_folder: bool = False
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def talks(faq: Faq, cases: Cases, counts: Counts, receipts: Receipts, sessions: CodeSessions, last_groups: LastGroups) -> dict[str, Talk]:
+    """Every conversation by its name, with what is done with its result and the words that start it."""
+    return {
+        "menu": Talk(menu, asides=False),
+        "tip": Talk(
+            tip(find, find_identity),
+            KeepTip(cases, receipts.take, last_groups),
+            words=("lapor", "lapor tanpa nama", "/lapor", "/tip", "report"),
+            parks=True,
+            collects="photos",
+        ),
+        "self_check": Talk(
+            self_check(faq),
+            KeepFeedback(counts, lambda words: find_identity(words)[1]),
+            words=("tanya", "boleh tidak saya?", "/tanya", "/ask", "ask"),
+            asides=False,
+        ),
+        "follow_up": Talk(follow_up, KeepFollowUp(cases, sessions), words=("cek", "cek laporan", "/cek", "/check"), collects="more_photos"),
+        "saved_code": Talk(saved_code, keep_saved_code),
+        "privacy": Talk(privacy, words=("privasi", "/privasi", "/privacy", "privacy")),
+        "erase": Talk(erase, keep_erase, words=("hapus", "hapus jejak", "/hapus", "delete", "/delete")),
+        "language": Talk(language, set_language, words=("bahasa", "/bahasa", "/language", "language")),
+    }
+
+
+def start_command(command: str) -> tuple[str, Mapping[str, Answer]] | None:
+    """What a command with an argument starts: "/tanya ...", and the deep links "/start lapor", "/start cek", "/start tanya-<entry>"."""
+    name, _, argument = command.partition(" ")
+    argument = argument.strip()
+    if name in ("/tanya", "/ask") and argument:
+        return "self_check", {"question": Answer(text=argument)}
+    if name == "/start":
+        if argument in ("lapor", "tip"):
+            return "tip", {}
+        if argument == "cek":
+            return "follow_up", {}
+        if argument.startswith("tanya-"):
+            return "self_check", {"question": Answer(choice="entry:" + argument.removeprefix("tanya-").replace("__", "."))}
+    return None
+
+
+def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel] = ()) -> Netra:
+    """Put the program together. Raises `RuntimeError`, `AlreadyRunning` with one clear sentence when it must not start."""
+    if problems := settings.problems():
+        raise RuntimeError(" ".join(problems))
+    harden()
+    clock = settings.clock
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys = Keys(settings.keys_dir)
+    epochs = EpochKeys(settings.runtime_dir(), clock)
+    url = settings.url()
+    store = Store(url, lock_folder=settings.data_dir if claim and url.startswith("sqlite") else None)
+    conversations = Conversations(epochs)
+    faq, texts = Faq.load(), Texts.load()
+    statistics = Statistics(keys.panel, lambda day: stage_of(faq, day))
+    cases, counts, audits = Cases(conversations, clock, statistics), Counts(), AuditLog(keys.audit_signing, clock)
+    accounts = Accounts(keys.panel, clock, practice=settings.env != "production")
+    receipts = Receipts(keys.receipt_pepper)
+    sessions, last_groups = CodeSessions(receipts), LastGroups()
+    conductor = Conductor(
+        texts,
+        talks(faq, cases, counts, receipts, sessions, last_groups),
+        home="menu",
+        start=start_command,
+        aside=aside(faq),
+        reads=lambda connection: Reads(connection, cases, sessions, last_groups),
+        count=lambda connection, now, name: counts.add(connection, now.date(), name),
+    )
+    web_chat = WebChat(public.pages(), public.page_words(texts), secure=settings.public_url.startswith("https://"), busy=TooMany)
+    pushed = {channel.name: channel for channel in (*channels, *platforms(settings))}
+    every: dict[str, Channel] = {"web_chat": web_chat, **pushed}
+    sender = Sender(store, conversations, {name: channel for name, channel in pushed.items() if name != "console"})
+    cleaner = Cleaner()
+    fresh = epochs.fresh
+    lost = fresh and bool(store.read_now(conversations.unreadable))
+    worker = Worker(store, conversations, conductor, every, sender, cleaner, receipts, sessions, cases.known, clock, lost=lost)
+    web_chat.connect(worker.handle, worker.pending, worker.collected)
+    return Netra(
+        settings,
+        store,
+        keys,
+        epochs,
+        conversations,
+        cases,
+        accounts,
+        audits,
+        counts,
+        statistics,
+        faq,
+        texts,
+        conductor,
+        sessions,
+        receipts,
+        cleaner,
+        every,
+        sender,
+        worker,
+        web_chat,
+        fresh,
+    )
+
+
+def platforms(settings: Settings) -> list[Channel]:
+    """The channels whose settings are there; each can be off."""
+    found: list[Channel] = []
+    if settings.telegram_token:
+        from bot.channels.telegram import Telegram
+
+        found.append(
+            Telegram(
+                settings.telegram_token,
+                api_url=settings.telegram_api_url,
+                mode=settings.telegram_mode,
+                secret=settings.telegram_webhook_secret,
+                public_url=settings.public_url,
+                commands=telegram_commands(),
+            )
+        )
+    if settings.twilio_account_sid:
+        from bot.channels.whatsapp import WhatsApp
+
+        found.append(
+            WhatsApp(
+                settings.twilio_account_sid,
+                settings.twilio_auth_token,
+                settings.twilio_whatsapp_from,
+                public_url=settings.public_url,
+                api_url=settings.twilio_api_url,
+                media_hosts=tuple(host.strip() for host in settings.twilio_media_hosts.split(",") if host.strip()),
+                templates_file=settings.data_dir / "whatsapp_templates.json",
+            )
+        )
+    return found
+
+
+COMMANDS = ("start", "lapor", "tanya", "cek", "privasi", "hapus", "bahasa", "bantuan", "batal")
+
+
+def telegram_commands() -> dict[str, list[tuple[str, str]]]:
+    """The commands with their descriptions, by language."""
+    texts = Texts.load()
+    return {
+        language: [(name, texts.plain(language, f"commands.{name}")) for name in COMMANDS if texts.has(f"commands.{name}")]
+        for language in ("id", "en")
+    }
+
+
+def harden() -> None:
+    """No core dumps, files for the owner alone, and no other process of this user may read our memory."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE = 4, off
+
+
+@asynccontextmanager
+async def running(netra: Netra, *, panel: bool = True) -> AsyncIterator[tuple[str, str]]:
+    """The whole program, started; yields the addresses of the public page and of the panel."""
+    runners: list[web.AppRunner] = []
+    app = public.application(
+        netra.channels.values(),
+        public.pages(),
+        netra.texts,
+        links=[],
+        ready=lambda: ready(netra),
+        statistics=lambda chosen: statistics(netra, chosen),
+    )
+    await netra.worker.start()
+    await netra.sender.start()
+    for channel in netra.channels.values():
+        await channel.start(netra.worker.receive)
+    public_url = await listen(app, netra.settings.host, netra.settings.port, runners)
+    panel_url = ""
+    if panel:
+        panel_url = await listen(panel_application(netra), netra.settings.panel_host, netra.settings.panel_port, runners)
+    nightly = asyncio.get_running_loop().create_task(housekeeping(netra))
+    try:
+        yield public_url, panel_url
+    finally:
+        nightly.cancel()
+        for runner in runners:
+            await runner.cleanup()
+        for channel in netra.channels.values():
+            await channel.stop()
+        await netra.worker.stop()
+        await netra.sender.stop()
+        with contextlib.suppress(asyncio.CancelledError):
+            await nightly
+
+
+async def listen(app: web.Application, host: str, port: int, runners: list[web.AppRunner]) -> str:
+    """Serve an application; no access log is kept. The address that was bound."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    runners.append(runner)
+    site = web.TCPSite(runner, host, port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise RuntimeError(f"Port {port} on {host} is in use or not allowed: stop the other program or choose another port.") from error
+    bound = runner.addresses[0]
+    return f"http://{bound[0]}:{bound[1]}"
+
+
+def panel_application(netra: Netra) -> web.Application:
+    """The staff's pages."""
+    from panel import Panel
+    from panel import application as panel_pages
+
+    return panel_pages(
+        Panel(
+            store=netra.store,
+            cases=netra.cases,
+            staff=netra.accounts,
+            audit=netra.audits,
+            faq=netra.faq,
+            calendar=netra.faq.calendar,
+            clock=netra.settings.clock,
+            practice=netra.settings.env != "production",
+            public_url=netra.settings.public_url,
+            metrics=metrics.render,
+        )
+    )
+
+
+async def ready(netra: Netra) -> dict[str, str]:
+    """The parts that have to work, by name: "ok" or what is wrong."""
+    parts = {"database": "ok", "keys": "ok", "backlog": "ok"}
+    try:
+        await netra.store.read(alive)
+        waiting, unsent = await netra.store.read(netra.conversations.backlog)
+        metrics.BACKLOG.labels("inbox").set(waiting)
+        metrics.BACKLOG.labels("outbox").set(unsent)
+        if waiting > 1000:
+            parts["backlog"] = f"{waiting} messages wait"
+    except Exception as error:  # noqa: BLE001 - whatever it is, the database is not ready
+        parts["database"] = type(error).__name__
+    return parts
+
+
+def stage_of(faq: Faq, day: str) -> str:
+    """The stage of an ISO day; empty when the day is not known."""
+    return faq.calendar.election().stage(date.fromisoformat(day)).id if day else ""
+
+
+async def statistics(netra: Netra, chosen: str) -> list[public.Table]:
+    """The public counts, small numbers hidden."""
+    texts = netra.texts
+    figures = await netra.store.read(netra.statistics.public)
+
+    def rows(cells: Sequence[Cell], name: Callable[[str], str]) -> list[tuple[str, str]]:
+        hidden = texts.plain(chosen, "web.hidden")
+        return [(name(cell.name), hidden if cell.number is None else str(cell.number)) for cell in cells]
+
+    def label(prefix: str) -> Callable[[str], str]:
+        return lambda value: texts.plain(chosen, f"{prefix}.{value}").partition(" | ")[0] if texts.has(f"{prefix}.{value}") else value
+
+    total = Cell(texts.plain(chosen, "web.all_tips"), figures.total)
+    first = texts.plain(chosen, "web.by_outcome")
+    return [
+        public.Table(texts.plain(chosen, "web.tips"), first, rows((total, *figures.by_outcome), label("web.outcomes"))),
+        public.Table(texts.plain(chosen, "web.by_indicator"), first, rows(figures.by_indicator, label("tip.options.indicator"))),
+        public.Table(texts.plain(chosen, "web.by_province"), first, rows(figures.by_province, lambda code: name_of(code) if code else "-")),
+    ]
+
+
+async def housekeeping(netra: Netra) -> None:
+    """Every hour: expired drafts and sessions go, epoch keys turn over."""
+    while True:
+        try:
+            await netra.store.write(lambda connection: tidy(connection, netra))
+            netra.store.scrub()
+        except Exception as error:  # noqa: BLE001 - tried again in an hour
+            log.error("housekeeping failed", error=type(error).__name__)
+        await asyncio.sleep(NIGHTLY_SECONDS)
+
+
+def tidy(connection: Connection, netra: Netra) -> None:
+    """Remove what is past its time."""
+    netra.epochs.current()
+    netra.conversations.expire(connection)

@@ -1,0 +1,118 @@
+"""The sender: what is committed goes out, in order per chat, within the platform's pace.
+
+How each step errs: a reply is sent before its row is deleted, so a crash in between repeats it (a doubled reply harms nobody, a lost
+receipt code would). An answer that never came (`unknown_outcome`) is not repeated, except for a message that holds a receipt code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+
+from bot.channels import Channel
+from bot.channels.limits import SendError
+from bot.logs import log
+from bot.messages import Address
+from bot.metrics import SENT
+from bot.pacer import Pacer
+from storage.conversations import Conversations, Queued
+from storage.store import Store
+
+RATES = {"telegram": 29.0, "whatsapp": 79.0}
+"""Messages a second and bot (Bot API FAQ: about 30; Twilio: 80 a sender)."""
+
+GIVE_UP_AFTER = 60
+LONGEST_WAIT_SECONDS = 300.0
+
+
+class Sender:
+    """Sends the outbox of the channels that push; the others are asked for their messages."""
+
+    def __init__(self, store: Store, conversations: Conversations, channels: Mapping[str, Channel]) -> None:
+        self.store, self.conversations, self.channels = store, conversations, channels
+        self.pacers = {name: Pacer(RATES.get(name, 30.0)) for name in channels}
+        self._lanes: dict[Address, asyncio.Task[None]] = {}
+        self._again: set[Address] = set()
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Take up what an earlier run left."""
+        for name in self.channels:
+            rows = await self.store.read(lambda connection, name=name: self.conversations.unsent(connection, channel=name))  # type: ignore[misc]
+            for address in dict.fromkeys(row.address for row in rows):
+                self.wake(address)
+
+    def wake(self, address: Address) -> None:
+        """There is something to send to this chat."""
+        if address.channel not in self.channels or self._stopping:
+            return
+        if address in self._lanes:
+            self._again.add(address)
+            return
+        task = asyncio.get_running_loop().create_task(self._drain(address))
+        self._lanes[address] = task
+        task.add_done_callback(lambda _: self._lanes.pop(address, None))
+
+    async def idle(self) -> None:
+        """Wait until nothing is being sent."""
+        while self._lanes:
+            await asyncio.wait(list(self._lanes.values()))
+
+    async def stop(self) -> None:
+        """Stop sending; what was not sent stays in the outbox."""
+        self._stopping = True
+        for task in list(self._lanes.values()):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _drain(self, address: Address) -> None:
+        while True:
+            self._again.discard(address)
+            rows = await self.store.read(lambda connection: self.conversations.unsent(connection, address=address))
+            for row in rows:
+                if not await self._send(row):
+                    return
+            if not rows and address not in self._again:
+                return
+
+    async def _send(self, row: Queued) -> bool:
+        """Send one message and delete its row; False when the chat has to be left alone."""
+        channel = self.channels[row.address.channel]
+        attempts = row.attempts
+        while True:
+            await self.pacers[channel.name].wait()
+            try:
+                if row.outbound.forget:
+                    await self._forget(channel, row.address)
+                ids = list(await channel.send(row.address, row.outbound)) if row.outbound.spans else []
+            except SendError as error:
+                SENT.labels(channel.name, error.trouble).inc()
+                attempts += 1
+                if error.trouble == "stopped":
+                    await self.store.write(lambda connection: self.conversations.drop(connection, row.address))
+                    return False
+                again = error.again or (error.trouble == "unknown_outcome" and row.outbound.secret)
+                if not again or attempts >= GIVE_UP_AFTER:
+                    log.warning("not sent", channel=channel.name, trouble=error.trouble, code=error.code)
+                    await self.store.write(lambda connection: self.conversations.sent(connection, [row.id]))
+                    return True
+                wait = error.seconds or min(LONGEST_WAIT_SECONDS, 0.5 * 2 ** min(attempts, 10))
+                if error.trouble == "throttled":
+                    self.pacers[channel.name].pause(wait)
+                await self.store.write(lambda connection: self.conversations.tried(connection, row.id))
+                await asyncio.sleep(wait)
+            else:
+                SENT.labels(channel.name, "sent").inc()
+                await self._done(row, ids)
+                return True
+
+    async def _done(self, row: Queued, ids: Sequence[str]) -> None:
+        await self.store.write(lambda connection: self.conversations.done(connection, row.id, row.address, ids))
+
+    async def _forget(self, channel: Channel, address: Address) -> None:
+        ids = await self.store.read(lambda connection: self.conversations.traces(connection, address))
+        with contextlib.suppress(SendError):
+            await channel.forget(address, ids)
+        await self.store.write(lambda connection: self.conversations.untrace(connection, address))

@@ -1,0 +1,136 @@
+"""Receipt codes at the door: found in what people type, taken out before anything is stored, and kept in memory alone.
+
+A message with a code enters the inbox with a random handle in its place. Handle and derived keys live here for 15 minutes; after a
+restart the person types the code again. So nothing on disk leads from a chat to a case.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+import time
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from bot.messages import Address, Inbound
+from storage.vault import RECEIPT_DIGITS, Receipt, Receipts, damm, keyed
+
+CANDIDATE = re.compile(r"\d(?:[\s.\-_–—·,/]{0,3}\d){19}")
+SESSION_SECONDS = 15 * 60
+WRONG_CODES, LOCKED_SECONDS = 5, 15 * 60
+"""So many unknown codes from one chat, then a pause; never a pause for everybody (facts: security design, 4.4)."""
+
+
+def find_code(words: str) -> tuple[str, str]:
+    """The first valid code (spaces, dots, dashes, full-width digits allowed) and the words without it; else "" and the words."""
+    normal = unicodedata.normalize("NFKC", words)
+    normal = "".join(
+        str(unicodedata.digit(sign)) if not sign.isascii() and unicodedata.digit(sign, None) is not None else sign for sign in normal
+    )
+    for start in re.finditer(r"(?<!\d)\d", normal):
+        match = CANDIDATE.match(normal, start.start())
+        if match is None or normal[match.end() : match.end() + 1].isdigit():
+            continue
+        code = re.sub(r"\D", "", match[0])
+        if damm(code) == "0" and len(code) == RECEIPT_DIGITS:
+            return code, (normal[: match.start()] + "[kode]" + normal[match.end() :]).strip()
+    return "", words
+
+
+@dataclass(slots=True)
+class _Session:
+    hashed: bytes
+    expires: float
+    receipt: Receipt | None = None
+    known: bool = False
+    locked: bool = False
+
+
+class CodeSessions:
+    """The codes that were typed lately, in memory."""
+
+    def __init__(self, receipts: Receipts, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.receipts, self._now = receipts, monotonic
+        self._sessions: dict[str, _Session] = {}
+        self._wrong: dict[bytes, list[float]] = {}
+        self._pepper = secrets.token_bytes(32)
+        self._lock = threading.Lock()
+
+    def at_the_door(self, inbound: Inbound) -> Inbound:
+        """The message with a code replaced by a handle; others as they are."""
+        code, without = find_code(inbound.text)
+        if not code:
+            return inbound
+        handle = secrets.token_hex(8)
+        with self._lock:
+            self._drop_old()
+            self._sessions[handle] = _Session(self.receipts.hashed(code), self._now() + SESSION_SECONDS)
+        return replace(inbound, text=without, receipt=handle)
+
+    def needs_work(self, handle: str) -> bool:
+        """Whether this code is still to be derived."""
+        session = self._sessions.get(handle)
+        return session is not None and session.receipt is None and not session.locked
+
+    def derive(self, handle: str, address: Address, known: Callable[[Receipt], bool]) -> None:
+        """Derive a code (blocking) and note a wrong one; a chat with too many wrong ones has to wait."""
+        session = self._sessions.get(handle)
+        if session is None:
+            return
+        chat = keyed(self._pepper, b"wrong", f"{address.channel}|{address.chat}".encode(), 16)
+        now = self._now()
+        recent = [at for at in self._wrong.get(chat, []) if now - at < LOCKED_SECONDS]
+        if len(recent) >= WRONG_CODES:
+            session.locked = True
+            return
+        receipt = self.receipts.derive(session.hashed)
+        session.known = known(receipt)
+        session.receipt = receipt
+        if not session.known:
+            self._wrong[chat] = [*recent, now]
+
+    def get(self, handle: str) -> Receipt | None:
+        """The derived receipt of a session that still runs; it runs on from now."""
+        session = self._sessions.get(handle)
+        if session is None or session.expires < self._now() or session.receipt is None:
+            return None
+        session.expires = self._now() + SESSION_SECONDS
+        return session.receipt
+
+    def locked(self, handle: str) -> bool:
+        """Whether this code was not tried because its chat has to wait."""
+        session = self._sessions.get(handle)
+        return session is not None and session.locked
+
+    def end(self, handle: str) -> None:
+        """Forget a session."""
+        self._sessions.pop(handle, None)
+
+    def _drop_old(self) -> None:
+        now = self._now()
+        for handle in [handle for handle, session in self._sessions.items() if session.expires < now]:
+            del self._sessions[handle]
+        for chat in [chat for chat, times in self._wrong.items() if all(now - at > LOCKED_SECONDS for at in times)]:
+            del self._wrong[chat]
+
+
+class LastGroups:
+    """The last four digits of codes that were just shown, in memory, until the person has retyped them."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, str] = {}
+
+    def keep(self, code: str) -> str:
+        """A handle for the code's last group."""
+        if len(self._groups) > 10_000:
+            self._groups.clear()
+        handle = secrets.token_hex(8)
+        self._groups[handle] = code[-4:]
+        return handle
+
+    def fits(self, handle: str, digits: str) -> bool:
+        """Whether these digits are the last group (a forgotten handle fits anything: there is nothing left to compare)."""
+        known = self._groups.get(handle)
+        return known is None or known == digits

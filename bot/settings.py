@@ -1,0 +1,119 @@
+"""Every setting once: its name, its default, what it is for, and whether it is a secret.
+
+`.env.example` and the README's table are checked against this file by a test.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ZONE = ZoneInfo("Asia/Jakarta")
+
+
+def setting(name: str, default: Any, purpose: str, *, secret: bool = False) -> Any:
+    """A setting read from the environment variable `name`."""
+    return Field(default=default, validation_alias=name, description=purpose, json_schema_extra={"secret": secret})
+
+
+class Settings(BaseSettings):
+    """What an operator can set, in the environment or in a file `.env`."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+
+    env: Literal["practice", "production", "test"] = setting("NETRA_ENV", "practice", "practice, production or test")
+    data_dir: Path = setting("NETRA_DATA_DIR", Path("data"), "folder of the database")
+    keys_dir: Path = setting("NETRA_KEYS_DIR", Path("keys"), "folder of the long-lived keys; never in the same backup as the data")
+    run_dir: Path | None = setting("NETRA_RUN_DIR", None, "folder of the draft keys, on a tmpfs; empty: one is chosen in shared memory")
+    database_url: str = setting("NETRA_DATABASE_URL", "", "postgresql+psycopg://...; empty: DATABASE_URL, else SQLite in the data folder")
+    public_url: str = setting("NETRA_PUBLIC_URL", "", "address under which people reach this server, https://...")
+    host: str = setting("NETRA_HOST", "127.0.0.1", "address of the public listener")
+    port: int = setting("PORT", 8080, "port of the public listener")
+    panel_host: str = setting("NETRA_PANEL_HOST", "127.0.0.1", "address of the panel's listener; keep it on loopback, a VPN or Tor")
+    panel_port: int = setting("NETRA_PANEL_PORT", 8081, "port of the panel's listener")
+    election: str = setting("NETRA_ELECTION", "", "name of the election in faq/calendar.toml; empty: its default")
+    now: datetime | None = setting("NETRA_NOW", None, "fixed time for tests (ISO 8601); only with NETRA_ENV=test")
+    telegram_token: str = setting("TELEGRAM_TOKEN", "", "token from BotFather; empty: Telegram is off", secret=True)
+    telegram_api_url: str = setting("TELEGRAM_API_URL", "https://api.telegram.org", "scheme and host of the Bot API")
+    telegram_mode: Literal["polling", "webhook"] = setting("TELEGRAM_MODE", "polling", "polling or webhook")
+    telegram_webhook_secret: str = setting("TELEGRAM_WEBHOOK_SECRET", "", "1 to 256 characters A-Z a-z 0-9 _ -", secret=True)
+    twilio_account_sid: str = setting("TWILIO_ACCOUNT_SID", "", "account of the WhatsApp sender; empty: WhatsApp is off")
+    twilio_auth_token: str = setting("TWILIO_AUTH_TOKEN", "", "primary auth token: it signs webhooks", secret=True)
+    twilio_whatsapp_from: str = setting("TWILIO_WHATSAPP_FROM", "", "sender, whatsapp:+62...")
+    twilio_api_url: str = setting("TWILIO_API_URL", "https://api.twilio.com", "scheme and host of Twilio's API")
+    twilio_media_hosts: str = setting("TWILIO_MEDIA_HOSTS", "api.twilio.com", "hosts from which photos are fetched, separated by commas")
+
+    @field_validator("now", "run_dir", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    def url(self) -> str:
+        """The database's address."""
+        url = self.database_url or os.environ.get("DATABASE_URL", "")
+        if url.startswith("postgres://"):
+            url = "postgresql+psycopg://" + url.removeprefix("postgres://")
+        elif url.startswith("postgresql://"):
+            url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
+        return url or f"sqlite:///{(self.data_dir / 'netra.db').absolute()}"
+
+    def runtime_dir(self) -> Path:
+        """The folder of the draft keys: the one that is set, else one in shared memory of this user and data folder."""
+        if self.run_dir is not None:
+            return self.run_dir
+        shared = Path(os.environ.get("XDG_RUNTIME_DIR", "/dev/shm"))  # noqa: S108 - a tmpfs on purpose
+        name = f"netra-{os.getuid()}-{abs(hash_of(str(self.data_dir.absolute()))):x}"
+        return (shared if shared.is_dir() else self.data_dir / "run") / name
+
+    def clock(self) -> datetime:
+        """The time it is where the election is held; the fixed time in tests."""
+        if self.now is not None and self.env == "test":
+            return self.now if self.now.tzinfo else self.now.replace(tzinfo=ZONE)
+        return datetime.now(ZONE)
+
+    def problems(self) -> list[str]:
+        """What keeps this configuration from being safe, one sentence each; the program does not start with any."""
+        found = []
+        if self.now is not None and self.env != "test":
+            found.append("NETRA_NOW is only allowed with NETRA_ENV=test.")
+        if self.telegram_token and self.telegram_mode == "webhook":
+            if len(self.telegram_webhook_secret) < 16:
+                found.append("TELEGRAM_WEBHOOK_SECRET is missing or short: set at least 16 random characters.")
+            if not self.public_url:
+                found.append("NETRA_PUBLIC_URL is needed for Telegram's webhook.")
+        if self.twilio_account_sid:
+            for name, value in (("TWILIO_AUTH_TOKEN", self.twilio_auth_token), ("TWILIO_WHATSAPP_FROM", self.twilio_whatsapp_from)):
+                if not value:
+                    found.append(f"{name} is missing; without it WhatsApp cannot work.")
+            if not self.public_url:
+                found.append("NETRA_PUBLIC_URL is needed to check Twilio's signatures.")
+        if self.env == "production":
+            if not self.public_url.startswith("https://"):
+                found.append("NETRA_PUBLIC_URL must begin with https:// in production.")
+            if self.run_dir is None:
+                found.append("NETRA_RUN_DIR must name a folder on a tmpfs in production.")
+        return found
+
+
+def hash_of(text: str) -> int:
+    """A small number that stays the same between runs."""
+    import zlib
+
+    return zlib.crc32(text.encode())
+
+
+def described() -> list[tuple[str, str, str, bool]]:
+    """Name, default, purpose and secrecy of every setting, in order."""
+    found = []
+    for field in Settings.model_fields.values():
+        extra = field.json_schema_extra
+        secret = bool(extra.get("secret")) if isinstance(extra, dict) else False
+        default = "" if field.default is None else str(field.default)
+        found.append((str(field.validation_alias), default, field.description or "", secret))
+    return found

@@ -1,0 +1,615 @@
+"""One turn: a message in, answers saved and messages out, all in one transaction.
+
+Back, edit, cancel, help, menu, stale buttons and questions to the FAQ are handled here, before the flow is asked, so that they work
+in every flow on every channel.
+"""
+
+from __future__ import annotations
+
+import secrets
+import zlib
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from bot.chat import Chat, Go, Name, Pause, Rejected, Said, Waiting
+from bot.messages import Address, Answer, Button, Inbound, Option, Outbound, Span
+from bot.questions import plain
+from bot.texts import Texts
+
+EXPIRES = timedelta(hours=24)
+"""An unfinished conversation lives this long after the person's last message (facts: draft retention)."""
+
+Flow = Callable[[Chat], Coroutine[Any, Any, Any]]
+Keep = Callable[[Any, "Turn"], None]
+
+
+class NotReady(BaseException):
+    """The turn needs slow work first (`work` says which); it is rolled back and taken again when that is done."""
+
+    def __init__(self, work: str) -> None:
+        super().__init__(work)
+        self.work = work
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A flow with what is done with its result, and the words that start it."""
+
+    run: Flow
+    keep: Keep | None = None
+    words: tuple[str, ...] = ()
+    parks: bool = False
+    """Its unfinished answers are worth keeping when the person turns to something else."""
+    collects: str = ""
+    """The name of its question for photos: photos that come earlier are kept for it."""
+    asides: bool = True
+    """A question to the FAQ in the middle of it is answered in between (not where such questions are its own subject)."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """What a keeper may use while it writes: the transaction, the person's language, and a voice."""
+
+    connection: Connection
+    address: Address
+    now: datetime
+    language: str
+    said: list[Said] = field(default_factory=list)
+    secret: list[Said] = field(default_factory=list)
+    then: Go | None = None
+    forget: bool = False
+    document: str = ""
+
+    def say(self, text: str, **facts: Any) -> None:
+        """Say a sentence by its full name."""
+        self.said.append(Said(text, facts))
+
+    def say_secret(self, text: str, **facts: Any) -> None:
+        """Say a sentence that holds a receipt code: a message of its own, not to be forwarded, soon deleted."""
+        self.secret.append(Said(text, facts))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a turn leaves: the state to keep (None: nothing), and the messages to send."""
+
+    state: dict[str, Any] | None
+    out: list[Outbound]
+    flow: str
+    waiting: str
+    outcome: str
+
+
+BACK, CANCEL, MENU, HELP = "back", "cancel", "menu", "help"
+COMMANDS = {
+    BACK: ("kembali", "back", "mundur", "/kembali", "/back"),
+    CANCEL: ("batal", "batalkan", "cancel", "/batal", "/cancel"),
+    MENU: ("menu", "/menu", "/start", "mulai"),
+    HELP: ("bantuan", "help", "tolong", "/bantuan", "/help"),
+}
+HELLO = frozenset("halo hallo hai hi hello p ping tes test assalamualaikum assalamu'alaikum permisi pagi siang sore malam min kak".split())
+HELLO |= {"selamat pagi", "selamat siang", "selamat sore", "selamat malam", "halo min", "hai min"}
+WORDS = {word: command for command, words in COMMANDS.items() for word in words}
+
+Aside = Callable[[str, bool, str, datetime], Sequence[Said] | None]
+"""Answers a question to the FAQ in between: words, whether the waiting question takes free text, language, now."""
+
+Start = Callable[[str], tuple[str, Mapping[str, Answer]] | None]
+"""What a command with an argument starts: "/tanya ...", "/start tanya-...": the flow and its first answers."""
+
+
+class Conductor:
+    """Takes turns. It knows flows by name and nothing of what they talk about."""
+
+    def __init__(
+        self,
+        texts: Texts,
+        talks: Mapping[str, Talk],
+        *,
+        home: str,
+        start: Start,
+        aside: Aside,
+        reads: Callable[[Connection], Any] = lambda connection: None,
+        count: Callable[[Connection, datetime, str], None] = lambda connection, now, name: None,
+    ) -> None:
+        self.texts, self.talks, self.home = texts, talks, home
+        self.start, self.aside, self.reads, self.count = start, aside, reads, count
+        self.words = {word: name for name, talk in talks.items() for word in talk.words}
+
+    def plain(self, language: str, said: Said) -> Outbound:
+        """One sentence as a message, outside of any flow."""
+        return Outbound(tuple(self.texts.spans(language, said.text, said.facts)))
+
+    # --- one turn ----------------------------------------------------------------------------------------------------------
+
+    def take(self, connection: Connection, inbound: Inbound, state: dict[str, Any], now: datetime, *, lost: bool = False) -> Result:
+        """The result of one message. Pure but for what keepers write through the connection."""
+        turn = _Take(self, connection, inbound, state, now)
+        return turn.run(lost)
+
+
+class _Take:
+    """The steps of one turn, in order."""
+
+    def __init__(self, conductor: Conductor, connection: Connection, inbound: Inbound, state: dict[str, Any], now: datetime) -> None:
+        self.c, self.connection, self.inbound, self.now = conductor, connection, inbound, now
+        self.state = state
+        self.before: list[Said] = []
+        self.out: list[Outbound] = []
+        self.outcome = "answered"
+
+    # --- the order of things ---------------------------------------------------------------------------------------------------
+
+    def run(self, lost: bool) -> Result:
+        new = not self.state
+        if new:
+            self.state = self._fresh()
+        elif self.now - datetime.fromisoformat(self.state["active"]) > EXPIRES:
+            had_draft = bool(self.state.get("answers")) or bool(self.state.get("parked"))
+            self.state = self._fresh(language=self.state["language"])
+            if had_draft:
+                self.before.append(Said("turn.expired"))
+                self.outcome = "expired"
+                new = True
+        elif lost:
+            self.before.append(Said("turn.lost"))
+        self.state["active"] = self.now.isoformat()
+        words = plain(self.inbound.text)
+        if self.inbound.edited:
+            self._edited()
+        elif self.inbound.button:
+            self._pressed(new)
+        elif self.inbound.receipt and self._expects() != "code":
+            self._code_came()
+        elif words.startswith("/") and self._command(words):
+            pass
+        elif words in WORDS and not self._is_option(words):
+            self._control(WORDS[words])
+        elif words in self.c.words and self.state["flow"] is None:
+            self._switch(self.c.words[words], {})
+        elif self.state["flow"] is None:
+            self._at_home()
+        elif words in self.c.words and not self._is_option(words) and (self.state["flow"] == self.c.home or not self._waiting_free()):
+            self._switch(self.c.words[words], {})
+        else:
+            self._answer()
+        return self._result()
+
+    def _fresh(self, language: str = "") -> dict[str, Any]:
+        language = language or ("en" if self.inbound.language.startswith("en") else "id")
+        return {
+            "tag": secrets.token_hex(3),
+            "step": 0,
+            "flow": None,
+            "answers": {},
+            "started": self.now.isoformat(),
+            "active": self.now.isoformat(),
+            "language": language,
+            "misses": 0,
+            "waiting": None,
+            "parked": None,
+            "greeted": False,
+        }
+
+    # --- what came in ------------------------------------------------------------------------------------------------------------
+
+    def _pressed(self, new: bool) -> None:
+        token = self.inbound.button
+        if token.startswith("/"):
+            if not self._command(token):
+                self._continue()
+            return
+        tag, _, rest = token.partition(".")
+        step, _, index = rest.partition(".")
+        waiting = self.state["waiting"]
+        if tag != self.state["tag"] or waiting is None or step != str(self.state["step"]) or not index.isdigit():
+            self.before.append(Said("turn.stale_lost" if new else "turn.stale"))
+            self.outcome = "stale"
+            self._continue()
+            return
+        shown = waiting["buttons"]
+        value = shown[int(index)] if int(index) < len(shown) else ""
+        if value in COMMANDS:
+            self._control(value)
+        elif value.startswith("edit:"):
+            self._edit(value.removeprefix("edit:"))
+        else:
+            self._give(Answer(choice=value))
+
+    def _command(self, words: str) -> bool:
+        command, _, argument = self.inbound.text.strip().partition(" ") if not self.inbound.button else self.inbound.button.partition(" ")
+        command = command.lower().split("@")[0]
+        if command == "/start" and not argument:
+            self.state["greeted"] = False
+            self._control(MENU)
+            return True
+        if command in WORDS:
+            self._control(WORDS[command])
+            return True
+        if started := self.c.start(f"{command} {argument}".strip()):
+            self._switch(*started)
+            return True
+        if command in self.c.words:
+            self._switch(self.c.words[command], {})
+            return True
+        return False
+
+    def _code_came(self) -> None:
+        """A receipt code where none was asked for: it is taken as the wish to look at the report."""
+        if self.state["flow"] not in (None, self.c.home) and self._waiting_free():
+            self.before.append(Said("turn.code_in_text"))
+            if plain(self.inbound.text).replace("[kode]", "").strip():
+                self._answer()
+            else:
+                self._continue()
+            return
+        self._switch("follow_up", {"code": Answer(receipt=self.inbound.receipt)})
+
+    def _control(self, command: str) -> None:
+        if command == CANCEL:
+            self._cancel()
+        elif command == MENU:
+            self._park()
+            self._go_home()
+        elif command == HELP:
+            self._help()
+        elif command == BACK:
+            self._back()
+
+    # --- controls ----------------------------------------------------------------------------------------------------------------
+
+    def _cancel(self) -> None:
+        had = bool(self.state["answers"]) or self.state["flow"] not in (None, self.c.home)
+        self.before.append(Said("turn.cancelled" if had else "turn.nothing_to_cancel"))
+        self.state["parked"] = None
+        self.outcome = "cancelled"
+        self._go_home()
+
+    def _back(self) -> None:
+        answers: dict[str, Any] = self.state["answers"]
+        if undo := self.state.pop("undo", None):
+            answers.update(undo)
+            self._continue()
+            return
+        order = [name for name in answers if not answers[name].get("given")]
+        if self.state["flow"] is None or not order:
+            self.before.append(Said("turn.at_start"))
+            self._go_home() if self.state["flow"] in (None, self.c.home) else self._continue()
+            return
+        del answers[order[-1]]
+        self._continue()
+
+    def _help(self) -> None:
+        waiting = self.state["waiting"]
+        name = f"{self.state['flow']}.help.{waiting['name'].split('.')[0]}" if waiting else ""
+        self.before.append(Said(name if name and self.c.texts.has(name) else "turn.help"))
+        if name and self.c.texts.has(name):
+            self.before.append(Said("turn.help_words"))
+        self._continue()
+
+    def _edit(self, name: str) -> None:
+        answers = self.state["answers"]
+        self.state["undo"] = {known: answer for known, answer in answers.items() if known.split(".")[0].split("_")[0] == name}
+        for known in [known for known in answers if known == name or known.startswith((f"{name}.", f"{name}_"))]:
+            del answers[known]
+        self._continue()
+
+    def _park(self) -> None:
+        flow = self.state["flow"]
+        if flow in self.c.talks and self.c.talks[flow].parks and self.state["answers"]:
+            self.state["parked"] = {"flow": flow, "answers": self.state["answers"], "started": self.state["started"]}
+            self.before.append(Said("turn.parked"))
+
+    # --- answers -------------------------------------------------------------------------------------------------------------------
+
+    def _expects(self) -> str:
+        waiting = self.state["waiting"]
+        return waiting["name"].split(".")[0] if waiting else ""
+
+    def _waiting_free(self) -> bool:
+        waiting = self.state["waiting"]
+        return bool(waiting and waiting["free"])
+
+    def _is_option(self, words: str) -> bool:
+        waiting = self.state["waiting"]
+        return bool(waiting) and any(words in option["words"] for option in waiting["options"])
+
+    def _answer(self) -> None:
+        waiting = self.state["waiting"]
+        words = plain(self.inbound.text)
+        if waiting is None:
+            self._continue()
+            return
+        if words.isdigit() and not self.inbound.attachments and 1 <= int(words) <= len(waiting["buttons"]) and not waiting["numbers"]:
+            value = waiting["buttons"][int(words) - 1]
+            if value in COMMANDS:
+                self._control(value)
+            elif value.startswith("edit:"):
+                self._edit(value.removeprefix("edit:"))
+            else:
+                self._give(Answer(choice=value))
+            return
+        for option in waiting["options"]:
+            if words and words in option["words"]:
+                if option["value"].startswith("edit:"):
+                    self._edit(option["value"].removeprefix("edit:"))
+                else:
+                    self._give(Answer(choice=option["value"]))
+                return
+        if words and not self.inbound.attachments and self.c.talks[self.state["flow"]].asides:
+            aside = self.c.aside(self.inbound.text, waiting["free"], self.state["language"], self.now)
+            if aside:
+                self.before.extend(aside)
+                self.before.append(Said("turn.back_to_question"))
+                self.outcome = "aside"
+                self._continue()
+                return
+        raw = self._raw()
+        if raw.refused and not raw.photos and not raw.text and waiting["wants"] != "photo":
+            self.before.append(Said(f"errors.file_{raw.refused[0]}"))
+            self._continue()
+            return
+        if raw.photos and waiting["wants"] != "photo" and self._photos_early(raw):
+            if not raw.text:
+                self._continue()
+                return
+            raw = replace(raw, photos=())
+        self._give(raw)
+
+    def _photos_early(self, raw: Answer) -> bool:
+        """Photos that come before their question are kept for it."""
+        name = self.c.talks[self.state["flow"]].collects
+        if not name:
+            return False
+        answers = self.state["answers"]
+        before = sum(len(answer.get("photos", ())) for known, answer in answers.items() if known.split(".")[0] == name)
+        key = name if not before else f"{name}.{before}"
+        if key in answers:
+            del answers[key]
+        answers[key] = Answer(photos=raw.photos).to_json() | {"shown": "{}", "given": True}
+        self.before.append(Said("turn.photos_kept", {"count": before + len(raw.photos)}))
+        return True
+
+    def _edited(self) -> None:
+        """A message was changed on the platform: a draft follows, what was sent does not."""
+        for answer in self.state["answers"].values():
+            if answer.get("message") == self.inbound.message_id and answer.get("text"):
+                answer["text"] = self.inbound.text
+                self.before.append(Said("turn.edited"))
+                self._continue()
+                return
+        self.before.append(Said("turn.edit_too_late"))
+        self._continue()
+
+    def _raw(self) -> Answer:
+        return Answer(
+            text=self.inbound.text,
+            photos=tuple(item.evidence for item in self.inbound.attachments if item.evidence),
+            refused=tuple(item.refused for item in self.inbound.attachments if item.refused),
+            receipt=self.inbound.receipt,
+        )
+
+    def _give(self, answer: Answer) -> None:
+        waiting = self.state["waiting"]
+        self.state.pop("undo", None)
+        kept = answer.to_json() | {"shown": waiting["shown"]}
+        self.state["answers"][waiting["name"]] = kept | ({"message": self.inbound.message_id} if self.inbound.message_id else {})
+        if answer.photos and answer.refused:
+            self.before.append(Said(f"errors.file_{answer.refused[0]}"))
+        self._continue(expected=waiting["name"])
+
+    def _at_home(self) -> None:
+        """The first message of all, or one that answers nothing: the home flow gets it as its answer."""
+        self.state["flow"], self.state["answers"] = self.c.home, {}
+        self._greet()
+        words = plain(self.inbound.text)
+        if (words and words not in HELLO) or self.inbound.attachments:
+            self.state["answers"]["wish"] = self._raw().to_json() | {"shown": "{}"}
+        self._continue(expected="wish")
+
+    def _greet(self) -> None:
+        if not self.state["greeted"]:
+            self.state["greeted"] = True
+            self.before.append(Said("menu.greeting"))
+
+    def _go_home(self) -> None:
+        self.state["flow"], self.state["answers"] = self.c.home, {}
+        self._greet()
+        self._continue()
+
+    def _switch(self, flow: str, answers: Mapping[str, Answer]) -> None:
+        self._greet()
+        if flow != self.state["flow"]:
+            self._park()
+        given = {name: answer.to_json() | {"given": True} for name, answer in answers.items()}
+        parked = self.state["parked"]
+        if parked and parked["flow"] == flow and not given:
+            self.before = [said for said in self.before if said.text != "turn.parked"]
+            self.state["flow"], self.state["answers"], self.state["started"] = flow, parked["answers"], parked["started"]
+            self.state["parked"] = None
+            self.before.append(Said("turn.resumed"))
+        else:
+            self.state["flow"], self.state["answers"], self.state["started"] = flow, given, self.now.isoformat()
+        self._continue()
+
+    # --- the flow ----------------------------------------------------------------------------------------------------------------------
+
+    def _continue(self, expected: str = "") -> None:
+        """Run the flow from the top until it asks or ends."""
+        for _ in range(8):
+            flow = self.state["flow"] if self.state["flow"] in self.c.talks else self.c.home
+            if flow != self.state["flow"]:
+                self.state["flow"], self.state["answers"] = flow, {}
+            chat = Chat(
+                flow,
+                self.state["answers"],
+                now=self.now,
+                started_at=datetime.fromisoformat(self.state["started"]),
+                seed=zlib.crc32(self.state["tag"].encode()),
+                language=self.state["language"],
+                channel=self.inbound.address.channel,
+                parked=self.state["parked"]["flow"] if self.state["parked"] else "",
+                reads=self.c.reads(self.connection),
+            )
+            result = drive(self.c.talks[flow].run, chat)
+            for name in chat.counted:
+                self.c.count(self.connection, self.now, name)
+            if chat.waiting is not None:
+                self._asked(chat, expected)
+                return
+            if not self._ended(flow, chat, result):
+                return
+            expected = ""
+        raise RuntimeError("a flow leads in a circle")
+
+    def _asked(self, chat: Chat, expected: str) -> None:
+        assert chat.waiting is not None
+        missed = bool(expected) and chat.waiting.name == expected and chat.said[:1] != [] and chat.said[0].text.startswith("errors.")
+        self.state["misses"] = self.state["misses"] + 1 if missed else 0
+        if missed:
+            self.outcome = "rejected"
+            if self.state["misses"] == 2:
+                chat.said.insert(1, Said(self._help_name(chat)))
+            elif self.state["misses"] >= 3:
+                chat.said.insert(1, Said("turn.third_miss"))
+        self._speak(self.before + chat.said, chat)
+        self.before = []
+
+    def _help_name(self, chat: Chat) -> str:
+        assert chat.waiting is not None
+        name = f"{chat.flow}.help.{chat.waiting.name.split('.')[0]}"
+        return name if self.c.texts.has(name) else "turn.help"
+
+    def _ended(self, flow: str, chat: Chat, result: Any) -> bool:
+        """Do what the flow returned; True when another flow follows at once."""
+        said = self.before + chat.said
+        self.before = []
+        if isinstance(result, Go):
+            self.before = said
+            if result.flow == self.c.home:
+                self.state["flow"], self.state["answers"] = self.c.home, {}
+                return True
+            if result.flow == "resume" and self.state["parked"]:
+                result = Go(self.state["parked"]["flow"])
+            answers = {name: answer.to_json() | {"given": True} for name, answer in result.answers.items()}
+            parked = self.state["parked"]
+            if parked and parked["flow"] == result.flow and not answers:
+                self.state["answers"], self.state["started"], self.state["parked"] = parked["answers"], parked["started"], None
+            else:
+                self.state["answers"], self.state["started"] = answers, self.now.isoformat()
+            self.state["flow"] = result.flow
+            return True
+        turn = Turn(self.connection, self.inbound.address, self.now, self.state["language"])
+        keep = self.c.talks[flow].keep
+        if result is not None and keep is not None:
+            try:
+                keep(result, turn)
+            except Rejected as reason:
+                return self._refused(reason)
+            self.outcome = "kept"
+        self.state["language"] = turn.language
+        if said:
+            self._speak(said)
+        for secret in turn.secret:
+            self._speak([secret], secret=True)
+        self.state["answers"], self.state["started"] = {}, self.now.isoformat()
+        if turn.forget:
+            self.state["parked"] = None
+        self.before = turn.said
+        if turn.then is not None:
+            self.state["flow"] = turn.then.flow
+            self.state["answers"] = {name: answer.to_json() | {"given": True} for name, answer in turn.then.answers.items()}
+        else:
+            self.state["flow"] = self.c.home
+        if turn.forget or turn.document:
+            self._speak(self.before, forget=turn.forget, document=turn.document)
+            self.before = []
+        return True
+
+    def _refused(self, reason: Rejected) -> bool:
+        """What was returned cannot be done now: say why, and ask the last question again with nothing lost."""
+        answers = self.state["answers"]
+        del answers[next(reversed(answers))]
+        self.before = [Said(reason.text, reason.facts)]
+        self.outcome = "refused"
+        return True
+
+    # --- what goes out --------------------------------------------------------------------------------------------------------------
+
+    def _speak(
+        self, said: Sequence[Said], chat: Chat | None = None, *, secret: bool = False, forget: bool = False, document: str = ""
+    ) -> None:
+        language = self.state["language"]
+        spans: list[Span] = []
+        for one in said:
+            if spans:
+                spans.append(Span("\n\n"))
+            facts = {name: self._fact(value) for name, value in one.facts.items()}
+            spans.extend(self.c.texts.spans(language, one.text, facts))
+        buttons: tuple[Button, ...] = ()
+        wants = chat.waiting.wants if chat is not None and chat.waiting is not None else "nothing"
+        if chat is not None and chat.waiting is not None:
+            buttons = self._buttons(chat.flow, chat.waiting)
+        self.out.append(Outbound(tuple(spans), buttons, wants, secret=secret, forget=forget, document=document))
+
+    def _fact(self, value: Any) -> Any:
+        """A fact in the person's language: a name of the catalogue becomes its text."""
+        if isinstance(value, Name):
+            return self.c.texts.plain(self.state["language"], value.text).partition(" | ")[0]
+        if isinstance(value, (list, tuple)) and value and all(isinstance(item, Name) for item in value):
+            return ", ".join(self._fact(item) for item in value)
+        return value
+
+    def _buttons(self, flow: str, waiting: Waiting) -> tuple[Button, ...]:
+        language = self.state["language"]
+        self.state["step"] += 1
+        options = [self.c.texts.option(language, flow, waiting.name, option) for option in waiting.options]
+        values = [option.value for option in options]
+        for control in self._controls(flow, values):
+            options.append(self.c.texts.option(language, "turn", control, Option(control)))
+            values.append(control)
+        self.state["waiting"] = {
+            "name": waiting.name,
+            "wants": waiting.wants,
+            "free": waiting.free_text,
+            "shown": waiting.shown,
+            "numbers": waiting.wants == "text" and not waiting.options,
+            "buttons": values,
+            "options": [
+                {"value": option.value, "words": sorted({plain(option.label), option.value, *option.keywords})}
+                for option in options
+                if option.value not in COMMANDS
+            ],
+        }
+        prefix = f"{self.state['tag']}.{self.state['step']}"
+        return tuple(Button(f"{prefix}.{index}", option.label, option.detail) for index, option in enumerate(options))
+
+    def _controls(self, flow: str, values: Sequence[str]) -> list[str]:
+        """The buttons that every question of a flow has: back and cancel, as far as the list has room."""
+        if flow == self.c.home:
+            return []
+        controls = [BACK] if any(not answer.get("given") for answer in self.state["answers"].values()) else []
+        controls.append(CANCEL)
+        return [control for control in controls if len(values) + len(controls) <= 10]
+
+    def _result(self) -> Result:
+        waiting = self.state["waiting"]["name"] if self.state["waiting"] else ""
+        out = [message for message in self.out if message.spans or message.forget]
+        return Result(self.state, out, self.state["flow"] or "", waiting, self.outcome)
+
+
+def drive(flow: Flow, chat: Chat) -> Any:
+    """Run a flow to its next question or its end, without an event loop; a flow never awaits anything but `chat.ask`."""
+    coroutine = flow(chat)
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    except Pause:
+        return None
+    coroutine.close()
+    raise RuntimeError(f"{chat.flow} awaited something other than a question")

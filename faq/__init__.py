@@ -1,0 +1,1 @@
+"""What the bot knows: no channel, no database."""

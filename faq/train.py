@@ -1,0 +1,410 @@
+"""Builds the weights of the matcher from entries, redirects and phrasings. Needs scikit-learn and scipy; the bot itself does not.
+
+The ridge regression is solved in its dual form, which has one great advantage: what it would say of a block of phrasings had it never seen
+them follows exactly from the one solution. Naive Bayes only counts, so a block is simply taken off the counts. Every register is thus left out
+without training again, and the weight of the voices, the probabilities and the thresholds are fitted on answers to unseen registers only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faq.confidence import CASES, Judge
+from faq.entries import ENTRIES, PHRASINGS, REDIRECTS, REPORT, load_entries, load_phrasings, load_redirects
+from faq.match import MODEL, Features, Floats, Ints, Matcher, Ranked, Voices, Words, pairs, parts
+from faq.normalise import LEXICON, Lexicon, Reading
+
+SEEN: Final = 2
+"""How many phrasings a feature must appear in."""
+
+ROOT_SEEN: Final = 5
+"""How many phrasings a word must appear in before other words are brought back to it."""
+
+RIDGE: Final = 1.0
+SMOOTH: Final = 0.2
+"""Phrasings added to what naive Bayes expects, so that one phrasing proves little."""
+
+KEPT: Final = 0.08
+"""Share of the weights of the ridge regression that is kept."""
+
+DENSE: Final = 96
+"""From this number of weights on, a feature is kept as a full row."""
+
+TITLES: Final = "judul"
+"""The register of the entries' own titles, which is never left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One phrasing, ready to learn from."""
+
+    register: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Every phrasing, class by class, with its reading and features."""
+
+    rows: Sequence[Row]
+    readings: Sequence[Reading]
+    classes: Sequence[str]
+    verdicts: Sequence[str]
+    number: Ints
+    lexicon: Lexicon
+    features: Features
+    vocabulary: Sequence[str]
+    roots: Sequence[str]
+
+    @property
+    def entries(self) -> int:
+        """How many classes are entries."""
+        return sum(1 for verdict in self.verdicts if verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """The ridge regression in its dual form."""
+
+    inverse: Floats
+    dual: Floats
+    target: Floats
+
+    def unseen(self, block: NDArray[np.int64]) -> Floats:
+        """What the classifier would score for these rows had it never seen them."""
+        own = self.inverse[np.ix_(block, block)]
+        left_out: Floats = self.target[block] - np.linalg.solve(own, self.dual[block])
+        return left_out
+
+
+def source_hash() -> str:
+    """What the weights depend on, in one short word."""
+    digest = hashlib.blake2b(digest_size=16)
+    here = Path(__file__).parent
+    files = [*sorted(ENTRIES.glob("*.toml")), REDIRECTS, *sorted(PHRASINGS.glob("*.tsv")), *sorted(LEXICON.glob("*.tsv"))]
+    for path in [*files, here / "normalise.py", here / "train.py"]:
+        if path.exists():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def read_corpus() -> Corpus:
+    """Read everything there is to learn from."""
+    entries, redirects = load_entries(), load_redirects()
+    classes = [*entries, *redirects, REPORT]
+    place = {name: number for number, name in enumerate(classes)}
+    rows = [Row(register, name, text) for register, name, text in load_phrasings() if name in place]
+    rows += [Row(TITLES, known.id, known.title) for known in (*entries.values(), *redirects.values())]
+    rows.sort(key=lambda row: place[row.name])
+    lexicon = Lexicon.load()
+    counts = Counter(word for row in rows for word in set(lexicon.words(row.text)))
+    roots = sorted(word for word, count in counts.items() if count >= ROOT_SEEN)
+    lexicon.learn(roots)
+    readings = [lexicon.read(row.text) for row in rows]
+    vocabulary, idf = _vocabulary(readings)
+    return Corpus(
+        rows,
+        readings,
+        classes,
+        [entries[name].verdict if name in entries else "" for name in classes],
+        np.array([place[row.name] for row in rows], dtype=np.int32),
+        lexicon,
+        Features(vocabulary, idf),
+        vocabulary,
+        roots,
+    )
+
+
+def _vocabulary(readings: Sequence[Reading]) -> tuple[list[str], Floats]:
+    letters: Counter[str] = Counter()
+    words: Counter[str] = Counter()
+    for reading in readings:
+        letters.update({part for word in reading.plain for part in parts(word)})
+        words.update(set(pairs(reading.roots)))
+    kept = [sorted(feature for feature, count in counts.items() if count >= SEEN) for counts in (letters, words)]
+    vocabulary = kept[0] + kept[1]
+    seen = np.array([letters[feature] for feature in kept[0]] + [words[feature] for feature in kept[1]], dtype=np.float64)
+    return vocabulary, (np.log((1 + len(readings)) / (1 + seen)) + 1.0).astype(np.float32)
+
+
+def design(corpus: Corpus, readings: Sequence[Reading]) -> Any:
+    """The features of readings as a sparse matrix."""
+    from scipy.sparse import csr_matrix
+
+    columns, values, ends = [], [], [0]
+    for reading in readings:
+        found, weights = corpus.features.of(reading)
+        columns.append(found)
+        values.append(weights)
+        ends.append(ends[-1] + len(found))
+    return csr_matrix((np.concatenate(values), np.concatenate(columns), np.array(ends)), shape=(len(readings), len(corpus.vocabulary)))
+
+
+def solve(matrix: Any, number: Ints, classes: int) -> Solved:
+    """Solve the ridge regression for all classes at once."""
+    from scipy.linalg import lapack
+
+    target = np.zeros((len(number), classes), dtype=np.float32)
+    target[np.arange(len(number)), number] = 1.0
+    gram = np.asfortranarray((matrix @ matrix.T).toarray())
+    gram[np.diag_indices_from(gram)] += np.float32(RIDGE)
+    factor, failed = lapack.spotrf(gram, lower=1, overwrite_a=1)
+    inverse, failed_too = lapack.spotri(factor, lower=1, overwrite_c=1)
+    if failed or failed_too:
+        raise ArithmeticError("the ridge regression has no solution")
+    for begin in range(0, len(inverse), 1024):  # the upper half is the lower one mirrored, a strip at a time
+        end = begin + 1024
+        inverse[begin:end, end:] = inverse[end:, begin:end].T
+        square = inverse[begin:end, begin:end]
+        inverse[begin:end, begin:end] = np.tril(square) + np.tril(square, -1).T
+    return Solved(inverse, inverse @ target, target)
+
+
+def blocks(corpus: Corpus) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """What is left out together: whole registers of the entries; half of the redirects kind by kind, the rest and the reports in parts."""
+    registers = np.array([row.register for row in corpus.rows])
+    inside = corpus.number < corpus.entries
+    for register in sorted(set(registers.tolist()) - {TITLES}):
+        block = np.flatnonzero(inside & (registers == register))
+        if len(block):
+            yield register, block
+    for number, name in enumerate(corpus.classes):
+        if number >= corpus.entries and name != REPORT and number % 2:
+            yield "beside, unknown kind", np.flatnonzero(corpus.number == number)
+    fold = np.array([zlib.crc32(row.text.encode()) % 5 for row in corpus.rows])
+    known_kind = (corpus.number >= corpus.entries) & (corpus.number % 2 == 0) & (corpus.number < len(corpus.classes) - 1)
+    for part in range(5):
+        yield "beside, known kind", np.flatnonzero(known_kind & (fold == part) & (registers != TITLES))
+    reports = np.flatnonzero(corpus.number == len(corpus.classes) - 1)
+    for chunk in np.array_split(reports, 8):
+        if len(chunk):
+            yield "report", chunk
+
+
+class Counts:
+    """How often each feature was said of each class, with or without a block of phrasings."""
+
+    def __init__(self, matrix: Any, number: Ints, classes: int) -> None:
+        from scipy.sparse import csr_matrix
+
+        self.said = matrix.copy()
+        self.said.data[:] = 1.0
+        ones = np.ones(len(number), dtype=np.float32)
+        self.of = csr_matrix((ones, (np.arange(len(number)), number)), shape=(len(number), classes))
+        self.total = (self.said.T @ self.of).tocsr()
+
+    def bayes(self, without: NDArray[np.int64] | None = None) -> Any:
+        """The weights of naive Bayes: how much more often than expected a feature was said of a class, never negative."""
+        from scipy.sparse import csr_matrix
+
+        counts, sizes = self.total, np.asarray(self.of.sum(axis=0)).ravel()
+        if without is not None:
+            counts = (counts - self.said[without].T @ self.of[without]).tocsr()
+            sizes = sizes - np.asarray(self.of[without].sum(axis=0)).ravel()
+        table = counts.tocoo()
+        real = table.data > 0.5
+        row, column, often = table.row[real], table.col[real], table.data[real].astype(np.float64)
+        each = np.bincount(row, weights=often, minlength=counts.shape[0])
+        expected = sizes[column] * each[row] / sizes.sum()
+        return csr_matrix((np.log1p(often / (expected + SMOOTH)), (row, column)), shape=counts.shape)
+
+
+def quantise(ridge: Floats, bayes: Any) -> Voices:
+    """Both voices in one table: the large weights of the ridge regression, every weight of naive Bayes, eight bits each."""
+    limit = np.quantile(np.abs(ridge), 1.0 - KEPT)
+    both = np.concatenate([np.where(np.abs(ridge) >= limit, ridge, np.float32(0.0)), bayes.toarray().astype(np.float32)], axis=1)
+    scale = (np.abs(both).max(axis=1) / 127.0 + 1e-9).astype(np.float32)
+    small = np.rint(both / scale[:, None]).astype(np.int8)
+    many = np.count_nonzero(small, axis=1) >= DENSE
+    full = np.full(len(small), -1, dtype=np.int32)
+    full[many] = np.arange(int(many.sum()), dtype=np.int32)
+    dense = np.ascontiguousarray(small[many])
+    small[many] = 0
+    start = np.concatenate([[0], np.cumsum(np.count_nonzero(small, axis=1))]).astype(np.int32)
+    return Voices(scale, full, dense, start, np.nonzero(small)[1].astype(np.uint16), small[small != 0])
+
+
+class Used:
+    """Which content words are used for which entry, with or without a block of phrasings."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        from scipy.sparse import csr_matrix
+
+        seen = Counter(word for reading in corpus.readings for word in set(reading.content))
+        self.words = sorted(word for word, count in seen.items() if count >= SEEN)
+        place = {word: row for row, word in enumerate(self.words)}
+        self.row = place
+        self.weight = np.array([np.log((1 + len(corpus.rows)) / (1 + seen[word])) for word in self.words], dtype=np.float32)
+        pairs_of = [(row, place[word]) for row, reading in enumerate(corpus.readings) for word in set(reading.content) if word in place]
+        lines, words = np.array(pairs_of).T
+        self.said = csr_matrix((np.ones(len(lines), dtype=np.float32), (lines, words)), shape=(len(corpus.rows), len(self.words)))
+        inside = np.flatnonzero(corpus.number < corpus.entries)
+        shape = (len(corpus.rows), corpus.entries)
+        self.of = csr_matrix((np.ones(len(inside), dtype=np.float32), (inside, corpus.number[inside])), shape=shape)
+        self.total = (self.said.T @ self.of).toarray()
+
+    def without(self, block: NDArray[np.int64] | None = None) -> Words:
+        """The words as the matcher reads them."""
+        counts = self.total if block is None else self.total - (self.said[block].T @ self.of[block]).toarray()
+        return Words(self.row, self.weight, np.packbits(counts > 0.5, axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What both voices say of a block of phrasings they have not seen."""
+
+    name: str
+    block: NDArray[np.int64]
+    ridge: Floats
+    bayes: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A phrasing ranked by voices that had not seen its block."""
+
+    block: str
+    row: int
+    number: int
+    ranked: Ranked
+
+    def case(self, entries: int, classes: int) -> str:
+        """What the question turned out to be."""
+        if self.number == classes - 1:
+            return "report"
+        if self.number >= entries:
+            return "outside"
+        return "right" if self.ranked.classes[0] == self.number else "wrong"
+
+
+def train(out: Path = MODEL) -> dict[str, Any]:
+    """Build and write the weights; gives the figures that the build has measured."""
+    from threadpoolctl import threadpool_limits
+
+    begun = time.perf_counter()
+    with threadpool_limits(limits=1):
+        corpus = read_corpus()
+        matrix = design(corpus, corpus.readings)
+        counts, used = Counts(matrix, corpus.number, len(corpus.classes)), Used(corpus)
+        solved = solve(matrix, corpus.number, len(corpus.classes))
+        heard = [
+            Heard(name, block, solved.unseen(block), np.asarray((matrix[block] @ counts.bayes(block)).toarray(), dtype=np.float32))
+            for name, block in blocks(corpus)
+        ]
+        loudness = fit_loudness(corpus, heard)
+        voices = quantise(np.asarray(matrix.T @ solved.dual, dtype=np.float32) * np.float32(loudness), counts.bayes())
+        del solved
+        matcher = Matcher(corpus.lexicon, corpus.features, voices, used.without(), corpus.classes, corpus.verdicts)
+        unseen = rank_unseen(corpus, used, heard, loudness)
+        judge = fit_judge(unseen, corpus)
+    write(out, corpus, matcher, judge, loudness)
+    return {
+        "phrasings": len(corpus.rows),
+        "classes": len(corpus.classes),
+        "features": len(corpus.vocabulary),
+        "bytes": sum(path.stat().st_size for path in out.iterdir()),
+        "seconds": round(time.perf_counter() - begun, 1),
+    }
+
+
+def fit_loudness(corpus: Corpus, heard: Sequence[Heard]) -> float:
+    """How loud the ridge regression speaks beside naive Bayes, so that the entry meant comes first."""
+    from scipy.optimize import minimize
+
+    ridge, bayes, meant = [], [], []
+    for one in heard:
+        inside = np.flatnonzero(corpus.number[one.block] < corpus.entries)
+        number = corpus.number[one.block][inside]
+        said = np.stack([one.ridge[inside, : corpus.entries], one.bayes[inside, : corpus.entries]])
+        best = np.argsort(-(5.0 * said[0] + said[1]), axis=1, kind="stable")[:, :12]
+        hit = best == number[:, None]
+        found = hit.any(axis=1)
+        ridge.append(np.take_along_axis(said[0], best, axis=1)[found])
+        bayes.append(np.take_along_axis(said[1], best, axis=1)[found])
+        meant.append(hit[found].argmax(axis=1))
+    both = np.stack([np.concatenate(ridge), np.concatenate(bayes)], axis=-1).astype(np.float64)
+    right, lines = np.concatenate(meant), np.arange(len(both))
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        scored = both @ weights
+        scored -= scored.max(axis=1, keepdims=True)
+        share = np.exp(scored)
+        share /= share.sum(axis=1, keepdims=True)
+        slope = (share[:, :, None] * both).sum(axis=1) - both[lines, right]
+        return float(-np.log(share[lines, right] + 1e-12).mean()), slope.mean(axis=0)
+
+    weights = minimize(loss, np.array([5.0, 5.0]), jac=True, method="L-BFGS-B").x
+    return round(float(weights[0] / weights[1]), 4)
+
+
+def rank_unseen(corpus: Corpus, used: Used, heard: Sequence[Heard], loudness: float) -> list[Unseen]:
+    """Rank every phrasing as if its block had never been seen."""
+    found: list[Unseen] = []
+    for one in heard:
+        matcher = Matcher(corpus.lexicon, corpus.features, NO_VOICES, used.without(one.block), corpus.classes, corpus.verdicts)
+        for place, row in enumerate(one.block):
+            if corpus.readings[row].roots:
+                said = np.stack([one.ridge[place] * loudness, one.bayes[place]]).astype(np.float64)
+                found.append(Unseen(one.name, int(row), int(corpus.number[row]), matcher.weigh(corpus.readings[row], said)))
+    return found
+
+
+NO_VOICES: Final = Voices(*(np.zeros(1, dtype=kind) for kind in (np.float32, np.int32, np.int8, np.int32, np.uint16, np.int8)))
+
+
+def fit_judge(unseen: Sequence[Unseen], corpus: Corpus) -> Judge:
+    """Fit the probabilities of the cases, and choose the thresholds."""
+    from sklearn.linear_model import LogisticRegression
+
+    entries, classes = corpus.entries, len(corpus.classes)
+    signals = np.array([one.ranked.signals.vector() for one in unseen])
+    cases = np.array([CASES.index(one.case(entries, classes)) for one in unseen])
+    middle, spread = signals.mean(axis=0), signals.std(axis=0) + 1e-9
+    model = LogisticRegression(C=1.0, max_iter=2000).fit((signals - middle) / spread, cases)
+    slopes = model.coef_ / spread
+    constant = model.intercept_ - slopes @ middle
+    weights = {case: [round(float(value), 6) for value in (*slopes[place], constant[place])] for place, case in enumerate(CASES)}
+    return Judge(weights, answer=0.6, answer_boleh=0.9, answer_bersyarat=0.6, report=0.5, decline=0.5)
+
+
+def write(out: Path, corpus: Corpus, matcher: Matcher, judge: Judge, loudness: float) -> None:
+    """Write the weights, the same bytes for the same sources."""
+    out.mkdir(parents=True, exist_ok=True)
+    voices, words = matcher.voices, matcher.words
+    arrays: Mapping[str, NDArray[Any]] = {
+        "idf": corpus.features.idf,
+        "scale": voices.scale,
+        "full": voices.full,
+        "dense": voices.dense,
+        "start": voices.start,
+        "column": voices.column,
+        "value": voices.value,
+        "word_weight": words.weight,
+        "word_used": words.used,
+    }
+    for old in (*out.glob("*.npy"), *out.glob("*.txt")):
+        old.unlink()
+    for name, array in arrays.items():
+        np.save(out / f"{name}.npy", array, allow_pickle=False)
+    for name, lines in (("features", corpus.vocabulary), ("roots", corpus.roots), ("words", list(words.row))):
+        (out / f"{name}.txt").write_text("\n".join(lines), encoding="utf-8")
+    table = {
+        "sources": source_hash(),
+        "classes": list(corpus.classes),
+        "verdicts": list(corpus.verdicts),
+        "loudness": loudness,
+        "judge": asdict(judge),
+    }
+    (out / "model.json").write_text(json.dumps(table, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")

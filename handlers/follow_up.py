@@ -1,0 +1,112 @@
+"""Coming back with the code: read the answers, add words and photos, raise the alarm, withdraw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.chat import Chat, Name, Reader, Rejected
+from bot.messages import Answer, Option
+from bot.questions import case_code, choice, collect, text
+from bot.receipts import CodeSessions
+from bot.turn import Turn
+from storage.cases import CLOSED, NEW, TIPSTER, Cases, OpenCase
+
+WORDS_AT_MOST, MOST_PHOTOS, SHOWN = 2000, 10, 6
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """What the tipster wants done with their case."""
+
+    handle: str
+    wish: str
+    words: str = ""
+    photos: tuple[str, ...] = ()
+
+
+def _opened(chat: Chat) -> Reader[tuple[str, OpenCase]]:
+    code = case_code()
+
+    def read(answer: Answer) -> tuple[str, OpenCase]:
+        handle = code.read(answer)
+        return handle, chat.reads.case(handle)
+
+    return Reader(read)
+
+
+async def follow_up(chat: Chat) -> FollowUp | None:
+    """Show the state of a case and what the team wrote; take what the tipster adds."""
+    handle, case = await chat.ask("code", _opened(chat))
+    messages = [f"{entry.day}: {entry.words}" for entry in case.entries if entry.kind == "team"][-SHOWN:]
+    wishes = ("danger", "withdraw", "done") if case.status == CLOSED else ("add", "photos", "danger", "withdraw", "done")
+    status = "asked" if case.whose_turn == TIPSTER and case.status != CLOSED else "new" if case.status == NEW else case.status
+    wish = await chat.ask(
+        "next",
+        choice(*wishes),
+        text="status_with_messages" if messages else "status",
+        alias=case.alias,
+        day=case.day.strftime("%d/%m/%Y"),
+        status=Name(f"follow_up.state.{status}"),
+        photos=case.head.get("photos", 0),
+        messages="\n\n".join(messages),
+    )
+    if wish == "add":
+        words = await chat.ask("words", text(at_most=WORDS_AT_MOST))
+        return FollowUp(handle, wish, words)
+    if wish == "photos":
+        photos = await collect(chat, "more_photos", at_most=MOST_PHOTOS)
+        return FollowUp(handle, wish, photos=tuple(photos)) if photos else None
+    if wish == "danger":
+        words = await chat.ask("danger_words", text(at_most=WORDS_AT_MOST, optional=True))
+        return FollowUp(handle, wish, words)
+    if wish == "withdraw":
+        sure = await chat.confirm("withdraw_sure", choice(Option("withdraw_yes"), Option("withdraw_no")), alias=case.alias)
+        return FollowUp(handle, wish) if sure == "withdraw_yes" else None
+    return FollowUp(handle, "read")
+
+
+async def saved_code(chat: Chat) -> str | None:
+    """Ask for the code's last group, so that a code that was not written down is noticed in time."""
+    handle = (await chat.ask("handle", text())).strip()
+
+    def read(answer: Answer) -> str:
+        digits = "".join(sign for sign in answer.text if sign.isdigit())
+        if answer.choice == "later":
+            return "later"
+        if len(digits) >= 4 and chat.reads.last_groups.fits(handle, digits[-4:]):
+            return "right"
+        raise Rejected("saved_code.wrong")
+
+    return await chat.ask("last_group", Reader(read, options=(Option("later", keywords=("nanti", "lewati", "skip")),)))
+
+
+def keep_saved_code(result: str, turn: Turn) -> None:
+    """Say that the code is safe with the person now, or what it means to lose it."""
+    turn.say("saved_code.right" if result == "right" else "saved_code.later")
+    turn.forget = result == "right"
+
+
+@dataclass(frozen=True, slots=True)
+class KeepFollowUp:
+    """Writes what the tipster wants; runs once, in the transaction that ends the conversation."""
+
+    cases: Cases
+    sessions: CodeSessions
+
+    def __call__(self, wish: FollowUp, turn: Turn) -> None:
+        receipt = self.sessions.get(wish.handle)
+        if receipt is None:
+            turn.say("follow_up.session_over")
+            return
+        if wish.wish == "withdraw":
+            gone = self.cases.withdraw(turn.connection, receipt)
+            self.sessions.end(wish.handle)
+            turn.say("follow_up.withdrawn" if gone else "follow_up.unknown")
+        elif wish.wish == "read":
+            self.cases.read_by_tipster(turn.connection, receipt)
+            self.sessions.end(wish.handle)
+            turn.say("follow_up.goodbye")
+        else:
+            danger = wish.wish == "danger"
+            kept = self.cases.tell_team(turn.connection, turn.address, receipt, wish.words, wish.photos, danger=danger)
+            turn.say(("follow_up.danger_kept" if danger else "follow_up.added") if kept else "follow_up.unknown")

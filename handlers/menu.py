@@ -1,0 +1,33 @@
+"""The way in: what the bot can do, and where a person's first words lead."""
+
+from __future__ import annotations
+
+from bot.chat import Chat, Go, Reader, Rejected
+from bot.messages import Answer, Option
+from bot.questions import either
+
+TOPICS = ("self_check", "tip", "follow_up", "privacy", "language")
+
+
+def _anything() -> Reader[Answer]:
+    def read(answer: Answer) -> Answer:
+        if answer.photos or answer.text.strip():
+            return answer
+        if answer.refused:
+            raise Rejected(f"errors.file_{answer.refused[0]}")
+        raise Rejected("errors.choose_one")
+
+    return Reader(read, free_text=True)
+
+
+async def menu(chat: Chat) -> Go:
+    """What would you like? A photo is the start of a tip; free words are a question."""
+    topics = tuple(Option(topic) for topic in TOPICS)
+    if chat.parked:
+        topics = (Option("resume"), *topics)
+    wish = await chat.ask("wish", either(topics, _anything()))
+    if isinstance(wish, str):
+        return Go(wish)
+    if wish.photos:
+        return Go("tip", {"photos": Answer(photos=wish.photos)})
+    return Go("self_check", {"question": Answer(text=wish.text)})

@@ -1,0 +1,172 @@
+"""An anonymous tip: asked for step by step, shown as a whole, sealed and sent."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bot.chat import Chat, Go, Name, Rejected
+from bot.messages import Answer, Option
+from bot.questions import captions, choice, collect, either, found_by, past_day, text
+from bot.receipts import LastGroups
+from bot.turn import Flow, NotReady, Turn
+from faq.regions import Region
+from storage.cases import Cases, NewTip, NoReceivers
+from storage.vault import FreshReceipt, grouped
+
+KINDS = {
+    "karier": ("tekanan", "mutasi", "janji_jabatan", "karier_lain"),
+    "partai": ("anggota_partai", "acara_partai", "partai_lain"),
+    "kampanye": ("media_sosial", "hadir_kampanye", "atribut", "ajakan", "uang", "kampanye_lain"),
+    "pelayanan": ("fasilitas", "bansos", "pilih_kasih", "pelayanan_lain"),
+}
+"""The four indicators of neutrality and the kinds of violation under each."""
+
+UNSURE = Option("unsure", keywords=("tidak tahu", "tidak yakin", "lupa", "entah", "ga tau", "gatau", "gak tahu", "not sure"))
+WHAT_AT_LEAST, WHAT_AT_MOST, WHO_AT_MOST, MORE_AT_MOST = 20, 3000, 300, 1500
+MOST_PHOTOS = 10
+EDITABLE = ("indicator", "where", "when", "what", "who", "photos", "more")
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """A tip as its sender confirmed it."""
+
+    indicator: str
+    kind: str
+    region: Region | None
+    day: dt.date | None
+    what: str
+    who: str
+    photos: tuple[str, ...]
+    more: str
+
+
+class Search(Protocol):
+    """Finds regions by what people call them."""
+
+    def __call__(self, words: str) -> Sequence[Region]: ...
+
+
+class Identity(Protocol):
+    """Finds the writer's own identity in a text: the kinds that were found, and the text without them."""
+
+    def __call__(self, words: str) -> tuple[list[str], str]: ...
+
+
+def tip(search: Search, identity: Identity) -> Flow:
+    """The flow, given how regions and identities are found."""
+
+    async def flow(chat: Chat) -> Tip | None:
+        """Take an anonymous tip: kind, place, day, what, who, photos, more; then show it and send it."""
+        chat.say("promise")
+        indicator = await chat.ask("indicator", choice(*KINDS, "other"))
+        kind = "other" if indicator == "other" else await chat.ask("kind", choice(*KINDS[indicator]))
+        region = await _place(chat, search)
+        day = await chat.ask("when", past_day(chat.now.date(), unsure=UNSURE))
+        what = await chat.ask("what", text(at_least=WHAT_AT_LEAST, at_most=WHAT_AT_MOST))
+        who = await chat.ask("who", text(at_most=WHO_AT_MOST, optional=True))
+        photos = await collect(chat, "photos", at_most=MOST_PHOTOS)
+        more = await _anything_more(chat, what, who, day, photos)
+        more = " ".join(part for part in (captions(chat, "photos"), more) if part)
+        what, who, more = await _without_identity(chat, identity, what, who, more)
+        draft = Tip(indicator, kind, region, day, what, who, tuple(photos), more)
+        return draft if await _sure(chat, draft) else None
+
+    return flow
+
+
+async def _place(chat: Chat, search: Search) -> Region | None:
+    """A region by its name; several that fit are offered, none is an answer too."""
+    for attempt in range(5):
+        suffix = f".{attempt}" if attempt else ""
+        found = await chat.ask(f"where{suffix}", either((UNSURE,), found_by(search)), text="where")
+        if isinstance(found, str):
+            return None
+        if len(found) == 1:
+            return found[0]
+        offered = tuple(Option(region.code, region.name, region.within) for region in found[:8])
+        code = await chat.ask(f"where_which{suffix}", choice(*offered, Option("none")), text="where_which")
+        if code != "none":
+            return next(region for region in found if region.code == code)
+    return None
+
+
+async def _anything_more(chat: Chat, what: str, who: str, day: dt.date | None, photos: Sequence[str]) -> str:
+    """Say once, kindly, what would make the tip easier to follow up; anything more is welcome, nothing is required."""
+    missing = [
+        name for name, absent in (("who", not who), ("when", day is None), ("photos", not photos), ("short", len(what) < 80)) if absent
+    ]
+    return await chat.ask("more", text(at_most=MORE_AT_MOST, optional=True), text=f"more_{missing[0]}" if missing else "more")
+
+
+async def _without_identity(chat: Chat, identity: Identity, *texts: str) -> tuple[str, ...]:
+    """Warn when a text holds what may be the writer's own identity, and offer to take it out."""
+    found = [identity(words) for words in texts]
+    kinds = sorted({kind for kinds, _ in found for kind in kinds})
+    if not kinds:
+        return texts
+    names = [Name(f"tip.identity_kinds.{kind}") for kind in kinds]
+    if await chat.confirm("identity", choice("remove", "keep"), kinds=names) == "remove":
+        return tuple(words for _, words in found)
+    return texts
+
+
+async def _sure(chat: Chat, draft: Tip) -> bool:
+    """Show the whole tip; send, change one answer, or drop it."""
+    answered = [name for name in EDITABLE if name in chat.answers]
+    options = (
+        Option("send", keywords=("kirim", "send", "ya", "ok", "oke")),
+        *(Option(f"edit:{name}") for name in answered),
+    )
+    await chat.confirm(
+        "send",
+        choice(*options),
+        indicator=Name(f"tip.options.indicator.{draft.indicator}"),
+        kind=Name(f"tip.options.kind.{draft.kind}") if draft.kind != "other" else "",
+        region=draft.region.path if draft.region else "",
+        day=draft.day.strftime("%d/%m/%Y") if draft.day else "",
+        their_what=draft.what,
+        their_who=draft.who,
+        their_more=draft.more,
+        photos=len(draft.photos) or "",
+    )
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class KeepTip:
+    """Seals a tip; runs once, in the transaction that ends the conversation."""
+
+    cases: Cases
+    receipt: Callable[[], FreshReceipt | None]
+    last_groups: LastGroups
+
+    def __call__(self, tip: Tip, turn: Turn) -> None:
+        fresh = self.receipt()
+        if fresh is None:
+            raise NotReady("receipt")
+        new = NewTip(
+            day=turn.now.date(),
+            language=turn.language,
+            facts={
+                "indicator": tip.indicator,
+                "kind": tip.kind,
+                "region": tip.region.code if tip.region else "",
+                "region_name": tip.region.path if tip.region else "",
+                "when": tip.day.isoformat() if tip.day else "",
+                "what": tip.what,
+                "who": tip.who,
+                "more": tip.more,
+            },
+            photos=tip.photos,
+            region=tip.region.code if tip.region else "",
+        )
+        try:
+            self.cases.open(turn.connection, turn.address, new, fresh.receipt)
+        except NoReceivers as error:
+            raise Rejected("tip.no_team") from error
+        turn.say_secret("tip.receipt", code=grouped(fresh.code))
+        turn.then = Go("saved_code", {"handle": Answer(text=self.last_groups.keep(fresh.code))})

@@ -1,0 +1,87 @@
+"""The staff's web pages: from a tip to a recorded outcome, on a listener of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiohttp import web
+
+from panel import case, doors, inbox
+from panel.doors import ANYBODY, EVERYONE, GATE, HALF, TABLE, Gate, Route, Throttle
+from panel.pages import PANEL, Panel
+from storage.staff import READING
+
+__all__ = ["ROUTES", "Panel", "application"]
+
+FORM_AT_MOST = 256 * 1024
+"""Bytes of a posted form: a few texts of 3,000 characters, never a file."""
+
+STATIC = {
+    "panel.css": "text/css",
+    "panel.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
+
+
+async def static(request: web.Request) -> web.StreamResponse:
+    """One of the panel's own few files."""
+    name = request.match_info["name"]
+    if name not in STATIC:
+        raise web.HTTPNotFound
+    return web.Response(body=(Path(__file__).parent / "static" / name).read_bytes(), content_type=STATIC[name], charset="utf-8")
+
+
+async def metrics(request: web.Request) -> web.StreamResponse:
+    """Counters for the operator's monitoring; numbers, never content."""
+    render = request.app[PANEL].metrics
+    if render is None:
+        raise web.HTTPNotFound
+    return web.Response(body=render(), content_type="text/plain", charset="utf-8")
+
+
+ROUTES = (
+    Route("GET", "/static/{name}", static, ANYBODY),
+    Route("GET", "/metrics", metrics, ANYBODY),
+    Route("GET", "/masuk", doors.login_page, ANYBODY),
+    Route("POST", "/masuk", doors.login, ANYBODY),
+    Route("GET", "/undangan/{token}", doors.invitation_page, ANYBODY),
+    Route("POST", "/undangan/{token}", doors.invitation, ANYBODY),
+    Route("POST", "/bahasa", doors.language, ANYBODY),
+    Route("POST", "/keluar", doors.logout, ANYBODY),
+    Route("GET", "/masuk/kode", doors.code_page, HALF),
+    Route("POST", "/masuk/kode", doors.code, HALF),
+    Route("GET", "/masuk/pengaman", doors.factor_page, HALF),
+    Route("POST", "/masuk/pengaman", doors.factor, HALF),
+    Route("POST", "/masuk/pengaman/nanti", doors.factor_later, HALF),
+    Route("GET", "/masuk/pengaman.svg", doors.factor_picture, HALF),
+    Route("GET", "/", doors.start, EVERYONE),
+    Route("GET", "/saya", doors.me, EVERYONE),
+    Route("POST", "/saya/sesi", doors.end_session, EVERYONE),
+    Route("POST", "/saya/sandi", doors.passphrase, EVERYONE),
+    Route("GET", "/laporan", inbox.inbox, READING),
+    Route("POST", "/laporan/ambil", inbox.take_batch, READING),
+    Route("GET", "/laporan/{case}", case.show, READING),
+    Route("GET", "/laporan/{case}/foto/{photo}", case.photo, READING),
+    Route("GET", "/laporan/{case}/lihat/{photo}", case.viewer, READING),
+    Route("POST", "/laporan/{case}/tulis", case.write, READING),
+    Route("POST", "/laporan/{case}/ambil", case.claim, READING),
+    Route("POST", "/laporan/{case}/lepas", case.release, READING),
+    Route("POST", "/laporan/{case}/periksa", case.check, READING),
+    Route("POST", "/laporan/{case}/hasil", case.decide, READING),
+    Route("POST", "/laporan/{case}/tutup", case.close, READING),
+    Route("POST", "/laporan/{case}/buka", case.reopen, READING),
+    Route("GET", "/laporan/{case}/serupa", case.similar_page, READING),
+    Route("POST", "/laporan/{case}/gabung", case.join, READING),
+    Route("POST", "/laporan/{case}/pisah", case.part, READING),
+)
+"""Every page and action with the roles that may use it; nothing else exists on this listener."""
+
+
+def application(panel: Panel) -> web.Application:
+    """The panel as an aiohttp application; its listener is the caller's."""
+    app = web.Application(middlewares=[doors.dress, doors.guard], client_max_size=FORM_AT_MOST)
+    app[PANEL], app[GATE] = panel, Gate(Throttle())
+    app[TABLE] = {(route.method, route.path): route for route in ROUTES}
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.handler)
+    return app

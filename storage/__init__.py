@@ -1,0 +1,1 @@
+"""What the bot remembers: encrypted at rest, forgotten on time."""

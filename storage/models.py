@@ -1,0 +1,298 @@
+"""The tables. Ids are random, times are days, contents are sealed: a row alone names nobody.
+
+`netra selftest` prints every column with its purpose and life out of `Column.info`; a test compares that with the schema.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, mapped_column
+
+CONVENTION = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Table(DeclarativeBase):
+    """The root of all tables."""
+
+    metadata = MetaData(naming_convention=CONVENTION)
+
+
+def column(kind: Any, purpose: str, life: str, *more: Any, **options: Any) -> MappedColumn[Any]:
+    """A column that says what it is for and how long it lives."""
+    return mapped_column(kind, *more, info={"purpose": purpose, "life": life}, **options)
+
+
+BY_KEY = {"sqlite_with_rowid": False}
+"""Rows lie in the order of their random key, so that their place in the file says nothing about time."""
+
+DRAFT = "until answered or 24 h; its key is gone by 48 h"
+CASE = "as the tip: 180 days open, 90 days after closing"
+STAFF = "while the account exists"
+
+
+class Inbox(Table):
+    """A message that was received and not yet answered."""
+
+    __tablename__ = "inbox"
+    id: Mapped[int] = column(Integer, "order of arrival", DRAFT, primary_key=True)
+    chat: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the chat, under the epoch key", DRAFT, index=True)
+    epoch: Mapped[int] = column(Integer, "which epoch key", DRAFT)
+    body: Mapped[bytes] = column(LargeBinary, "the message, sealed under the epoch key", DRAFT)
+
+
+class Seen(Table):
+    """A message that was received before, so that a second delivery is dropped."""
+
+    __tablename__ = "seen"
+    __table_args__ = (BY_KEY,)
+    key: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the platform's message id", "24 to 48 h", primary_key=True)
+    epoch: Mapped[int] = column(Integer, "which epoch key", "24 to 48 h")
+
+
+class Conversation(Table):
+    """An unfinished conversation: its answers by name."""
+
+    __tablename__ = "conversation"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the chat, under the epoch key", DRAFT, primary_key=True)
+    epoch: Mapped[int] = column(Integer, "which epoch key", DRAFT)
+    version: Mapped[int] = column(Integer, "counts the turns, so that two replicas never take one twice", DRAFT)
+    body: Mapped[bytes] = column(LargeBinary, "answers, sealed under the epoch key", DRAFT)
+
+
+class DraftEvidence(Table):
+    """A cleaned photo of a tip that is not sent yet."""
+
+    __tablename__ = "draft_evidence"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "random", DRAFT, primary_key=True)
+    chat: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the chat, under the epoch key", DRAFT, index=True)
+    epoch: Mapped[int] = column(Integer, "which epoch key", DRAFT)
+    facts: Mapped[bytes] = column(LargeBinary, "hashes and derived statements, sealed under the epoch key", DRAFT)
+    body: Mapped[bytes] = column(LargeBinary, "the cleaned photo, sealed under the epoch key", DRAFT)
+
+
+class Outbox(Table):
+    """A message that is committed and not yet sent."""
+
+    __tablename__ = "outbox"
+    id: Mapped[int] = column(Integer, "order of sending", "until sent", primary_key=True)
+    chat: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the chat, under the epoch key", "until sent", index=True)
+    channel: Mapped[str] = column(String(16), "which channel sends it", "until sent")
+    epoch: Mapped[int] = column(Integer, "which epoch key", "until sent")
+    attempts: Mapped[int] = column(Integer, "how often it was tried", "until sent", default=0)
+    body: Mapped[bytes] = column(LargeBinary, "address and message, sealed under the epoch key", "until sent")
+
+
+class Trace(Table):
+    """Ids of a chat's messages, so that the person can have them deleted on the platform."""
+
+    __tablename__ = "trace"
+    id: Mapped[int] = column(Integer, "order", DRAFT, primary_key=True)
+    chat: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the chat, under the epoch key", DRAFT, index=True)
+    epoch: Mapped[int] = column(Integer, "which epoch key", DRAFT)
+    body: Mapped[bytes] = column(LargeBinary, "message ids, sealed under the epoch key", DRAFT)
+
+
+class Group(Table):
+    """A team of receivers and the regions it answers for."""
+
+    __tablename__ = "receiver_group"
+    id: Mapped[int] = column(Integer, "number of the group", STAFF, primary_key=True)
+    name: Mapped[str] = column(String(120), "name of the team", STAFF)
+    region: Mapped[str] = column(String(16), "Kemendagri code it answers for; empty: the central team", STAFF, default="")
+
+
+class Staff(Table):
+    """An account of the oversight team."""
+
+    __tablename__ = "staff"
+    id: Mapped[bytes] = column(LargeBinary(16), "random", STAFF, primary_key=True)
+    name: Mapped[str] = column(String(80), "login name", STAFF, unique=True)
+    roles: Mapped[str] = column(String(200), "comma-separated roles", STAFF)
+    group_id: Mapped[int | None] = column(Integer, "team", STAFF, ForeignKey("receiver_group.id"), nullable=True)
+    state: Mapped[str] = column(String(16), "invited, waiting, active or removed", STAFF)
+    salt: Mapped[bytes] = column(LargeBinary(16), "salt of the passphrase", STAFF)
+    verifier: Mapped[bytes] = column(LargeBinary(32), "hash that proves the passphrase", STAFF)
+    public_key: Mapped[bytes] = column(LargeBinary(32), "X25519 public key", STAFF)
+    private_key: Mapped[bytes] = column(LargeBinary, "X25519 private key, wrapped under the passphrase", STAFF)
+    totp: Mapped[bytes] = column(LargeBinary, "TOTP secret, wrapped under the passphrase-independent panel key", STAFF, default=b"")
+    totp_step: Mapped[int] = column(Integer, "last time step that was used, so that none counts twice", STAFF, default=0)
+    ready_at: Mapped[int] = column(Integer, "unix time before which a waiting receiver does not count", STAFF, default=0)
+    receiver_ok: Mapped[str] = column(String(80), "the receiver who approved a waiting receiver", STAFF, default="")
+    auditor_ok: Mapped[str] = column(String(80), "the auditor who approved a waiting receiver", STAFF, default="")
+    since: Mapped[dt.date] = column(Date, "day the account was made", STAFF)
+
+
+class StaffSession(Table):
+    """A login of one staff member in one browser."""
+
+    __tablename__ = "staff_session"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(32), "hash of the cookie's first half", "10 h", primary_key=True)
+    staff_id: Mapped[bytes] = column(LargeBinary(16), "whose", "10 h", ForeignKey("staff.id", ondelete="CASCADE"), index=True)
+    private_key: Mapped[bytes] = column(LargeBinary, "the receiver's key, sealed under the cookie's second half", "10 h")
+    factor: Mapped[bool] = column(Boolean, "second factor given", "10 h")
+    started: Mapped[int] = column(Integer, "unix time of login", "10 h")
+    active: Mapped[int] = column(Integer, "unix time of the last request", "10 h")
+    factor_at: Mapped[int] = column(Integer, "unix time of the last second factor", "10 h", default=0)
+    pending: Mapped[bytes] = column(
+        LargeBinary, "TOTP secret that waits for its first code, sealed under the panel key", "10 h", default=b""
+    )
+
+
+class Invitation(Table):
+    """A proposed account that waits for its person to open a one-time link."""
+
+    __tablename__ = "invitation"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(32), "hash of the link's token", "48 h", primary_key=True)
+    name: Mapped[str] = column(String(80), "login name", "48 h", unique=True)
+    roles: Mapped[str] = column(String(200), "comma-separated roles", "48 h")
+    group_id: Mapped[int | None] = column(Integer, "team", "48 h", ForeignKey("receiver_group.id"), nullable=True)
+    by: Mapped[str] = column(String(80), "who proposed it", "48 h")
+    expires: Mapped[int] = column(Integer, "unix time after which the link is dead", "48 h")
+
+
+class Approval(Table):
+    """Something one staff member asked for and another must agree to before it happens."""
+
+    __tablename__ = "approval"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "random", "7 days", primary_key=True)
+    kind: Mapped[str] = column(String(16), "what is asked for", "7 days")
+    subjects: Mapped[str] = column(Text, "random ids of the objects", "7 days")
+    asked_by: Mapped[bytes] = column(LargeBinary(16), "who asked", "7 days", ForeignKey("staff.id"))
+    agreed_by: Mapped[str] = column(String(80), "who agreed", "7 days", default="")
+    asked_at: Mapped[int] = column(Integer, "unix time of asking", "7 days")
+
+
+class Case(Table):
+    """A tip that was sent. Nothing here or below leads to the chat it came from."""
+
+    __tablename__ = "tip_case"
+    __table_args__ = (
+        UniqueConstraint("lookup"),
+        UniqueConstraint("alias"),
+        Index("ix_tip_case_folders", "id", "status", "whose_turn", "claimed_by", "deadline", "day"),
+        BY_KEY,
+    )
+    id: Mapped[bytes] = column(LargeBinary(16), "random", CASE, primary_key=True)
+    lookup: Mapped[bytes] = column(LargeBinary(16), "derived from the receipt code; leads from code to case", CASE)
+    wrapped: Mapped[bytes] = column(LargeBinary, "the case's key, wrapped under the receipt code", CASE)
+    public_key: Mapped[bytes] = column(LargeBinary(32), "the case's X25519 public key", CASE)
+    alias: Mapped[str] = column(String(40), "two random words, for the notice page", CASE)
+    group_id: Mapped[int] = column(Integer, "which team", CASE, ForeignKey("receiver_group.id"), index=True)
+    day: Mapped[dt.date] = column(Date, "day of arrival (Asia/Jakarta)", CASE)
+    status: Mapped[str] = column(String(16), "new, open, closed or withdrawn", CASE, index=True)
+    whose_turn: Mapped[str] = column(String(8), "team or tipster", CASE)
+    news: Mapped[bool] = column(Boolean, "an answer waits for the tipster", CASE, default=False)
+    head: Mapped[bytes] = column(LargeBinary, "region, kind, date: for the list; sealed to the case's key", CASE)
+    touched: Mapped[dt.date] = column(Date, "day of the last change", CASE)
+    closed: Mapped[dt.date | None] = column(Date, "day it was closed", CASE, nullable=True)
+    deadline: Mapped[dt.date | None] = column(Date, "day by which the team should answer", CASE, nullable=True)
+    claimed_by: Mapped[bytes | None] = column(LargeBinary(16), "the receiver who works on it", CASE, nullable=True)
+    together: Mapped[bytes | None] = column(LargeBinary(16), "random id shared by tips about the same event", CASE, nullable=True)
+
+
+class Seal(Table):
+    """The key of a case, sealed to one receiver."""
+
+    __tablename__ = "seal"
+    __table_args__ = (BY_KEY,)
+    case_id: Mapped[bytes] = column(LargeBinary(16), "which case", CASE, ForeignKey("tip_case.id", ondelete="CASCADE"), primary_key=True)
+    staff_id: Mapped[bytes] = column(LargeBinary(16), "which receiver", CASE, ForeignKey("staff.id"), primary_key=True, index=True)
+    body: Mapped[bytes] = column(LargeBinary, "the case's key, sealed to the receiver's public key", CASE)
+
+
+class Item(Table):
+    """One part of a case: the tip, a message of either side, a note, a step."""
+
+    __tablename__ = "item"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "random", CASE, primary_key=True)
+    case_id: Mapped[bytes] = column(LargeBinary(16), "which case", CASE, ForeignKey("tip_case.id", ondelete="CASCADE"), index=True)
+    body: Mapped[bytes] = column(LargeBinary, "kind, order, words; sealed to the case's key, padded to 1 KiB", CASE)
+
+
+class Evidence(Table):
+    """A cleaned photo of a case."""
+
+    __tablename__ = "evidence"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "random", CASE, primary_key=True)
+    case_id: Mapped[bytes] = column(LargeBinary(16), "which case", CASE, ForeignKey("tip_case.id", ondelete="CASCADE"), index=True)
+    facts: Mapped[bytes] = column(LargeBinary, "hashes and derived statements; sealed to the case's key", CASE)
+    body: Mapped[bytes] = column(LargeBinary, "the photo, under a key of its own, padded to 64 KiB", CASE)
+
+
+class Statistic(Table):
+    """One tip as a countable fact: what remains for the yearly figures when the tip itself is gone."""
+
+    __tablename__ = "statistic"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the case's id, under the panel key", "2 years", primary_key=True)
+    body: Mapped[bytes] = column(LargeBinary, "month, region, kind, stage, outcome; sealed under the panel key", "2 years")
+
+
+class Audit(Table):
+    """One step of a staff member or of the system, chained to the one before."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_day", "day"),)
+    id: Mapped[int] = column(Integer, "place in the chain", "2 years", primary_key=True)
+    day: Mapped[dt.date] = column(Date, "day", "2 years")
+    actor: Mapped[str] = column(String(80), "login name or 'system'", "2 years")
+    action: Mapped[str] = column(String(40), "what was done, one word", "2 years")
+    subject: Mapped[str] = column(String(120), "random id of the object", "2 years")
+    detail: Mapped[str] = column(Text, "outcome, never content", "2 years", default="")
+    link: Mapped[bytes] = column(LargeBinary(32), "hash of this row and the link before", "2 years")
+
+
+class AuditHead(Table):
+    """The signed end of the chain on one day."""
+
+    __tablename__ = "audit_head"
+    day: Mapped[dt.date] = column(Date, "day", "2 years", primary_key=True)
+    entry: Mapped[int] = column(Integer, "last row of that day", "2 years")
+    link: Mapped[bytes] = column(LargeBinary(32), "its link", "2 years")
+    signature: Mapped[bytes] = column(LargeBinary(64), "Ed25519 signature", "2 years")
+
+
+class Unanswered(Table):
+    """A question that found no answer, kept without any identity because the person agreed."""
+
+    __tablename__ = "unanswered"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "random", "until a curator has read it, at most 180 days", primary_key=True)
+    words: Mapped[str] = column(String(500), "the question's words, personal data masked", "as its row")
+    nearest: Mapped[str] = column(String(200), "ids of the nearest entries", "as its row")
+    day: Mapped[dt.date] = column(Date, "day", "as its row")
+
+
+class Count(Table):
+    """How often something happened on a day; numbers, never persons."""
+
+    __tablename__ = "tally"
+    day: Mapped[dt.date] = column(Date, "day", "2 years", primary_key=True)
+    name: Mapped[str] = column(String(80), "what is counted", "2 years", primary_key=True)
+    number: Mapped[int] = column(Integer, "how often", "2 years")

@@ -1,0 +1,233 @@
+"""`Talk`: a conversation as a test. Each line is a real turn in a real transaction, through storage, and every flow is run twice."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from bot.main import start_command, talks
+from bot.messages import Address, Attachment, Inbound, Outbound
+from bot.reads import Reads
+from bot.receipts import CodeSessions, LastGroups
+from bot.texts import Texts
+from bot.turn import Conductor, NotReady, Result
+from bot.turn import Talk as Flow
+from bot.work import photos_in
+from faq.match import Faq
+from handlers.self_check import aside
+from storage.cases import Cases
+from storage.conversations import Conversations
+from storage.counts import Counts
+from storage.schema import migrate
+from storage.staff import add
+from storage.store import Store, connect
+from storage.vault import EpochKeys, Keys, Receipts
+
+PASSPHRASE = "empat kuda lari di pantai"
+NUMBERS = itertools.count(1)
+
+
+class Machine:
+    """The program without network: what a turn needs."""
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime], faq: Faq, url: str = "") -> None:
+        self.folder, self.clock, self.faq = folder, clock, faq
+        self.url = url or f"sqlite:///{folder / 'netra.db'}"
+        engine = connect(self.url)
+        migrate(engine)
+        engine.dispose()
+        self.store = Store(self.url)
+        self.keys = Keys(folder / "keys")
+        self.epochs = EpochKeys(folder / "run", clock)
+        self.conversations = Conversations(self.epochs)
+        self.cases, self.counts = Cases(self.conversations, clock), Counts()
+        self.receipts = Receipts(self.keys.receipt_pepper, ready=1)
+        self.sessions, self.last_groups = CodeSessions(self.receipts), LastGroups()
+        self.texts = Texts.load()
+        self.flows = talks(faq, self.cases, self.counts, self.receipts, self.sessions, self.last_groups)
+        self.extra: dict[str, Flow] = {}
+        self.lost = False
+
+    def conductor(self) -> Conductor:
+        """A conductor over the flows as they are deployed now."""
+        return Conductor(
+            self.texts,
+            {**self.flows, **self.extra},
+            home="menu",
+            start=start_command,
+            aside=aside(self.faq),
+            reads=lambda connection: Reads(connection, self.cases, self.sessions, self.last_groups),
+            count=lambda connection, now, name: self.counts.add(connection, now.date(), name),
+        )
+
+    def receiver(self, name: str = "penelaah") -> None:
+        """A receiver, so that tips can be sealed."""
+        self.store.write_now(lambda connection: add(connection, name, ["reviewer"], None, PASSPHRASE))
+
+    def restart(self) -> None:
+        """Everything that lives in memory is gone."""
+        self.store.close()
+        self.store = Store(self.url)
+        self.epochs = EpochKeys(self.folder / "run", self.clock)
+        self.conversations.epochs = self.epochs
+        self.sessions._sessions.clear()
+        self.last_groups._groups.clear()
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def take(self, inbound: Inbound) -> Result | None:
+        """One message: received, prepared, taken, saved."""
+        safe = self.sessions.at_the_door(inbound)
+        received = self.store.write_now(lambda connection: self.conversations.receive(connection, safe))
+        if received is None:
+            return None
+        if safe.receipt:
+            self.sessions.derive(safe.receipt, safe.address, lambda receipt: self.store.read_now(lambda c: self.cases.known(c, receipt)))
+
+        def turn(connection: Connection) -> Result:
+            assert self.conversations.answered(connection, received.id)
+            conversation = self.conversations.load(connection, safe.address)
+            before = copy.deepcopy(conversation.state)
+            lost = self.lost and conversation.version == 0
+            result = self.conductor().take(connection, safe, conversation.state, self.clock(), lost=lost)
+            self._twice(connection, safe, before, result)
+            conversation.state = result.state or {}
+            self.conversations.keep_only(connection, safe.address, photos_in(conversation.state))
+            self.conversations.save(connection, conversation, safe.address)
+            for outbound in result.out:
+                self.conversations.send(connection, safe.address, outbound)
+            return result
+
+        while True:
+            try:
+                return self.store.write_now(turn)
+            except NotReady:
+                self.receipts.refill()
+
+    def _twice(self, connection: Connection, inbound: Inbound, before: dict[str, Any], result: Result) -> None:
+        """A flow without dice and without effects says the same when it is run again."""
+        if result.outcome in ("kept", "aside") or not before:
+            return
+        savepoint = connection.begin_nested()
+        again = self.conductor().take(connection, inbound, before, self.clock())
+        savepoint.rollback()
+        assert [one.text for one in again.out] == [one.text for one in result.out], "a flow depends on dice or on its own effects"
+
+
+class Talk:
+    """One person in one chat."""
+
+    def __init__(self, machine: Machine, channel: str = "web_chat", chat: str = "") -> None:
+        self.machine = machine
+        self.address = Address(channel, chat or f"chat-{next(NUMBERS)}")
+        self.heard: list[Outbound] = []
+        self.result: Result | None = None
+
+    # --- what the person does ---------------------------------------------------------------------------------------------
+
+    def says(self, text: str, **more: Any) -> Talk:
+        """Type a line."""
+        return self._send(Inbound(self.address, f"m{next(NUMBERS)}", text=text, **more))
+
+    def taps(self, label: str) -> Talk:
+        """Press the button with this label."""
+        for message in reversed(self.heard):
+            for button in message.buttons:
+                if button.label == label:
+                    return self._send(Inbound(self.address, f"m{next(NUMBERS)}", button=button.token))
+        raise AssertionError(f"no button {label!r}; there are {[button.label for button in self.buttons]}")
+
+    def presses(self, token: str) -> Talk:
+        """Press a button by its token, however old."""
+        return self._send(Inbound(self.address, f"m{next(NUMBERS)}", button=token))
+
+    def sends_photos(self, count: int = 1, text: str = "") -> Talk:
+        """Send photos that are already cleaned, as the worker would."""
+        kept = []
+        for _ in range(count):
+            evidence = next(NUMBERS).to_bytes(16, "big")
+            facts = {"original_sha256": "ab" * 32, "clean_sha256": "cd" * 32, "taken": "", "likeness": "00" * 8}
+            kept.append(
+                self.machine.store.write_now(
+                    lambda connection, evidence=evidence, facts=facts: self.machine.conversations.keep_photo(
+                        connection, self.address, evidence, b"\xff\xd8jpeg" + evidence, facts
+                    )
+                )
+            )
+        return self._send(
+            Inbound(self.address, f"m{next(NUMBERS)}", text=text, attachments=tuple(Attachment(evidence=one) for one in kept))
+        )
+
+    def sends_file(self, refused: str) -> Talk:
+        """Send a file of a kind that is refused."""
+        return self._send(Inbound(self.address, f"m{next(NUMBERS)}", attachments=(Attachment(refused=refused),)))
+
+    def _send(self, inbound: Inbound) -> Talk:
+        self.machine.store.write_now(lambda connection: self.machine.conversations.drop(connection, self.address))
+        self.result = self.machine.take(inbound)
+        self.last = inbound
+        if self.result is not None:
+            self.heard = self.result.out
+        return self
+
+    def again(self) -> Result | None:
+        """The platform delivers the last message a second time."""
+        return self.machine.take(replace(self.last))
+
+    # --- what the person hears ---------------------------------------------------------------------------------------------
+
+    @property
+    def text(self) -> str:
+        """All that was said in the last turn."""
+        return "\n".join(message.text for message in self.heard)
+
+    @property
+    def buttons(self) -> list[Any]:
+        """The buttons under the last message."""
+        return list(self.heard[-1].buttons) if self.heard else []
+
+    @property
+    def labels(self) -> list[str]:
+        """Their labels."""
+        return [button.label for button in self.buttons]
+
+    @property
+    def waiting(self) -> str:
+        """The name of the question that waits."""
+        assert self.result is not None
+        return f"{self.result.flow}.{self.result.waiting}"
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """The conversation as it is stored."""
+        assert self.result is not None and self.result.state is not None
+        return self.result.state
+
+    def hears(self, *names: str, language: str = "id") -> Talk:
+        """These texts of the catalogue were said (compared up to their first fact)."""
+        for name in names:
+            source = self.machine.texts.plain(language, name, _Blank())
+            start = source.split("\0")[0].strip()
+            rest = [part.strip() for part in source.split("\0") if part.strip()]
+            wanted = start or (rest[0] if rest else "")
+            assert wanted in self.text, f"{name} was not said; said was:\n{self.text}"
+        return self
+
+    def is_asked(self, name: str) -> Talk:
+        """This question waits now."""
+        assert self.waiting == name, f"{self.waiting} waits, not {name}; said was:\n{self.text}"
+        return self
+
+
+class _Blank(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "\0"
