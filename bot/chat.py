@@ -90,11 +90,14 @@ class Chat:
         channel: str = "",
         parked: str = "",
         reads: Any = None,
+        fresh: str = "",
     ) -> None:
         self.flow, self.answers = flow, answers
         self.now, self.started_at, self.seed = now, started_at, seed
         self.language, self.channel, self.parked = language, channel, parked
         self.reads = reads
+        self.fresh, self.rejected = fresh, ""
+        """The question that is answered in this turn, and the question whose answer was refused."""
         self.asked: list[str] = []
         self.said: list[Said] = []
         self.counted: list[str] = []
@@ -122,7 +125,7 @@ class Chat:
                 value = reader.read(Answer.from_json(stored))
             except Rejected as reason:
                 del self.answers[name]
-                self.said = [Said(reason.text, reason.facts)]
+                self._refuse(name, stored, reason)
             else:
                 self.said.clear()  # it was said, and counted, in the turn that asked
                 self.counted.clear()
@@ -130,6 +133,12 @@ class Chat:
         self.say(text or name, **facts)
         self.waiting = Waiting(name, reader.options, reader.wants, reader.free_text, shown_as(facts))
         raise Pause
+
+    def _refuse(self, name: str, stored: Mapping[str, Any], reason: Rejected) -> None:
+        """Say why an answer cannot be taken; one that an edit or a deploy has made unfit is asked again without blame."""
+        self.rejected = name
+        new = name == self.fresh or stored.get("given", False)
+        self.said = [Said(reason.text, reason.facts)] if new or not reason.text.startswith("errors.") else []
 
     async def confirm(self, name: str, reader: Reader[str], *, text: str = "", **shown: Any) -> str:
         """Ask for a yes that holds only for what was shown: when that differs, it is asked again."""

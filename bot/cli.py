@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -343,11 +343,14 @@ def audit_verify(head: Annotated[str, typer.Option("--head", help="A published h
     """Check the chain of staff actions, and that it reaches a published head."""
     from storage.audit import Head
 
-    with opened() as netra:
+    try:
         published = [Head.parse(head)] if head else []
+    except ValueError:
+        raise Failed("That is not a line that `netra audit head` printed.") from None
+    with opened() as netra:
         result = netra.store.read_now(lambda connection: netra.audits.verify(connection, published))
     if not result.whole:
-        raise Failed(f"The audit log was changed: {result}")
+        raise Failed(f"The audit log was changed: {result.fault} at row {result.at}.")
     typer.echo("The audit log is whole.")
 
 
@@ -355,8 +358,8 @@ def audit_verify(head: Annotated[str, typer.Option("--head", help="A published h
 def audit_head() -> None:
     """The signed end of the chain, to be published outside the system."""
     with opened() as netra:
-        head = netra.store.read_now(netra.audits.head)
-    typer.echo(head.text() if head else "The log is empty.")
+        head = netra.store.write_now(netra.audits.head)
+    typer.echo(head.text if head else "The log is empty.")
 
 
 @retention_app.command("run")
@@ -433,15 +436,33 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command; a failure is one line on standard error and a non-zero exit."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from bot.logs import where
     from faq.entries import BadEntry
     from storage.schema import Outdated
     from storage.store import AlreadyRunning
 
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("Stopped.", 130)
     except (Failed, AlreadyRunning, Outdated, BadEntry, RuntimeError) as error:
-        typer.echo(f"netra: {error}", err=True)
+        _fail(str(error))
+    except SQLAlchemyError as error:
+        _fail(f"The database cannot be used ({type(error).__name__}): check NETRA_DATABASE_URL, then `netra doctor`.")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except OSError as error:
-        typer.echo(f"netra: {error.strerror or type(error).__name__}: {error.filename or ''}", err=True)
-        raise SystemExit(1) from None
+        _fail(f"{error.strerror or type(error).__name__}: {error.filename or ''}")
+    except Exception as error:  # noqa: BLE001 - its words could be somebody's; its kind and place are enough to find it
+        if hasattr(error, "format_message"):  # the parser of the command line says what is wrong with it
+            _fail(f"{error.format_message() or 'a command is missing'} (--help says more)", getattr(error, "exit_code", 2))
+        _fail(f"unexpected {type(error).__name__} at {where(error)}")
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _fail(line: str, code: int = 1) -> NoReturn:
+    typer.echo("netra: " + " ".join(line.split()), err=True)
+    raise SystemExit(code)

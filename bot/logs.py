@@ -30,16 +30,28 @@ def _minute(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
 
 
 class LastResort(logging.Filter):
-    """Redacts whatever another library logs, and keeps stack traces out."""
+    """Reduces whatever another library logs to the first line of its own wording and the kind of error.
+
+    What it would fill in (an address, a URL, the words of an exception) and stack traces stay out: nobody knows what they hold.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Always lets the record pass, without its secrets."""
-        record.msg, record.args = redact(record.getMessage()), None
+        """Always lets the record pass, without what was filled in."""
+        first = (str(record.msg).splitlines() or [""])[0]
+        record.msg, record.args = redact(first if record.args else first.partition(":")[0]), None
         if record.exc_info:
             kind = record.exc_info[0]
             record.msg += f" ({kind.__name__ if kind else 'error'})"
-            record.exc_info = record.exc_text = record.stack_info = None
+        record.exc_info = record.exc_text = record.stack_info = None
         return True
+
+
+def where(error: BaseException) -> str:
+    """File and line of a fault, never its message: that could hold somebody's words."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}" if trace else ""
 
 
 def set_up(*, as_json: bool) -> None:

@@ -29,7 +29,7 @@ from bot.turn import Conductor, Talk
 from bot.work import TooMany, Worker
 from faq.identity import find_identity
 from faq.match import Faq
-from faq.regions import find, name_of
+from faq.regions import find, known, name_of
 from handlers.follow_up import KeepFollowUp, follow_up, keep_saved_code, saved_code
 from handlers.menu import menu
 from handlers.privacy import erase, keep_erase, language, privacy, set_language
@@ -39,6 +39,7 @@ from storage.audit import AuditLog
 from storage.cases import Cases
 from storage.conversations import Conversations
 from storage.counts import Counts
+from storage.erasures import ErasureNotes
 from storage.evidence import Cleaner
 from storage.staff import Accounts
 from storage.statistics import Cell, Statistics
@@ -145,14 +146,14 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
         count=lambda connection, now, name: counts.add(connection, now.date(), name),
     )
     web_chat = WebChat(public.pages(), public.page_words(texts), secure=settings.public_url.startswith("https://"), busy=TooMany)
-    pushed = {channel.name: channel for channel in (*channels, *platforms(settings))}
+    pushed = {channel.name: channel for channel in (*channels, *platforms(settings, store, ErasureNotes(epochs)))}
     every: dict[str, Channel] = {"web_chat": web_chat, **pushed}
     sender = Sender(store, conversations, {name: channel for name, channel in pushed.items() if name != "console"})
     cleaner = Cleaner()
     fresh = epochs.fresh
     lost = fresh and bool(store.read_now(conversations.unreadable))
     worker = Worker(store, conversations, conductor, every, sender, cleaner, receipts, sessions, cases.known, clock, lost=lost)
-    web_chat.connect(worker.handle, worker.pending, worker.collected)
+    web_chat.connect(worker.handle, worker.pending)
     return Netra(
         settings,
         store,
@@ -178,8 +179,8 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
     )
 
 
-def platforms(settings: Settings) -> list[Channel]:
-    """The channels whose settings are there; each can be off."""
+def platforms(settings: Settings, store: Store | None = None, notes: ErasureNotes | None = None) -> list[Channel]:
+    """The channels whose settings are there; each can be off. With a store, what Twilio is still to delete survives a restart."""
     found: list[Channel] = []
     if settings.telegram_token:
         from bot.channels.telegram import Telegram
@@ -192,10 +193,20 @@ def platforms(settings: Settings) -> list[Channel]:
                 secret=settings.telegram_webhook_secret,
                 public_url=settings.public_url,
                 commands=telegram_commands(),
+                busy=TooMany,
             )
         )
     if settings.twilio_account_sid:
         from bot.channels.whatsapp import WhatsApp
+        from bot.channels.whatsapp_erasures import Erasure, nowhere
+
+        async def remember(erasure: Erasure) -> None:
+            assert store is not None and notes is not None
+            await store.write(lambda connection: notes.remember(connection, erasure.message, erasure.media))
+
+        async def forget(erasure: Erasure) -> None:
+            assert store is not None and notes is not None
+            await store.write(lambda connection: notes.forget(connection, erasure.message))
 
         found.append(
             WhatsApp(
@@ -206,6 +217,9 @@ def platforms(settings: Settings) -> list[Channel]:
                 api_url=settings.twilio_api_url,
                 media_hosts=tuple(host.strip() for host in settings.twilio_media_hosts.split(",") if host.strip()),
                 templates_file=settings.data_dir / "whatsapp_templates.json",
+                list_button=Texts.load().plain("id", "web.choices_button"),
+                remember=remember if store else nowhere,
+                forget_erasure=forget if store else nowhere,
             )
         )
     return found
@@ -249,23 +263,23 @@ async def running(netra: Netra, *, panel: bool = True) -> AsyncIterator[tuple[st
     await netra.sender.start()
     for channel in netra.channels.values():
         await channel.start(netra.worker.receive)
+    background = [asyncio.get_running_loop().create_task(work(netra)) for work in (warm_up, housekeeping, finish_erasures)]
     public_url = await listen(app, netra.settings.host, netra.settings.port, runners)
     panel_url = ""
     if panel:
         panel_url = await listen(panel_application(netra), netra.settings.panel_host, netra.settings.panel_port, runners)
-    nightly = asyncio.get_running_loop().create_task(housekeeping(netra))
     try:
         yield public_url, panel_url
     finally:
-        nightly.cancel()
+        for task in background:
+            task.cancel()
         for runner in runners:
             await runner.cleanup()
         for channel in netra.channels.values():
             await channel.stop()
         await netra.worker.stop()
         await netra.sender.stop()
-        with contextlib.suppress(asyncio.CancelledError):
-            await nightly
+        await asyncio.gather(*background, return_exceptions=True)
 
 
 async def listen(app: web.Application, host: str, port: int, runners: list[web.AppRunner]) -> str:
@@ -342,6 +356,22 @@ async def statistics(netra: Netra, chosen: str) -> list[public.Table]:
         public.Table(texts.plain(chosen, "web.by_indicator"), first, rows(figures.by_indicator, label("tip.options.indicator"))),
         public.Table(texts.plain(chosen, "web.by_province"), first, rows(figures.by_province, lambda code: name_of(code) if code else "-")),
     ]
+
+
+async def warm_up(netra: Netra) -> None:
+    """Load the regions before the first person needs them."""
+    await asyncio.to_thread(known)
+
+
+async def finish_erasures(netra: Netra) -> None:
+    """What Twilio was still to delete when the program ended is deleted now."""
+    channel = netra.channels.get("whatsapp")
+    if channel is not None:
+        from bot.channels.whatsapp import WhatsApp
+
+        assert isinstance(channel, WhatsApp)
+        for message, media in await netra.store.read(ErasureNotes(netra.epochs).all):
+            await channel.clean_up(message, media)
 
 
 async def housekeeping(netra: Netra) -> None:

@@ -28,6 +28,8 @@ class Attachment:
     source: str = ""
     evidence: str = ""
     refused: str = ""
+    as_file: bool = False
+    """It was sent as a file, which keeps place and camera; the person is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,10 @@ class Outbound:
     """Ask the channel to delete the chat's messages as far as the platform allows."""
     document: str = ""
     """Name of a file made for this message (`documents` of the sender knows its bytes)."""
+    template: tuple[str, ...] = ()
+    """WhatsApp outside of its 24-hour window: the id of an approved template, then its values; `spans` are how it reads."""
+    paid: bool = False
+    """Telegram: may be sent above the free rate, for Stars."""
 
     @property
     def text(self) -> str:
@@ -114,6 +120,7 @@ class Outbound:
         known = dict(data)
         known["spans"] = tuple(Span(**span) for span in known["spans"])
         known["buttons"] = tuple(Button(**button) for button in known.get("buttons", ()))
+        known["template"] = tuple(known.get("template", ()))
         return cls(**known)
 
 
@@ -136,6 +143,8 @@ class Answer:
     photos: tuple[str, ...] = ()
     refused: tuple[str, ...] = field(default=())
     receipt: str = ""
+    day: str = ""
+    """The day on which it was given (ISO), so that "kemarin" means the same day however late it is read again."""
 
     def to_json(self) -> dict[str, Any]:
         """Only what is there, as plain JSON values."""
@@ -150,4 +159,5 @@ class Answer:
             photos=tuple(data.get("photos", ())),
             refused=tuple(data.get("refused", ())),
             receipt=str(data.get("receipt", "")),
+            day=str(data.get("day", "")),
         )

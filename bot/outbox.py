@@ -15,12 +15,9 @@ from bot.channels.limits import SendError
 from bot.logs import log
 from bot.messages import Address
 from bot.metrics import SENT
-from bot.pacer import Pacer
+from bot.pacer import OTHER_RATE, RATES, Pacer, Recent
 from storage.conversations import Conversations, Queued
 from storage.store import Store
-
-RATES = {"telegram": 29.0, "whatsapp": 79.0}
-"""Messages a second and bot (Bot API FAQ: about 30; Twilio: 80 a sender)."""
 
 GIVE_UP_AFTER = 60
 LONGEST_WAIT_SECONDS = 300.0
@@ -31,7 +28,8 @@ class Sender:
 
     def __init__(self, store: Store, conversations: Conversations, channels: Mapping[str, Channel]) -> None:
         self.store, self.conversations, self.channels = store, conversations, channels
-        self.pacers = {name: Pacer(RATES.get(name, 30.0)) for name in channels}
+        self.pacers = {name: Pacer(RATES.get(name, OTHER_RATE)) for name in channels}
+        self.recent = Recent()
         self._lanes: dict[Address, asyncio.Task[None]] = {}
         self._again: set[Address] = set()
         self._stopping = False
@@ -83,10 +81,11 @@ class Sender:
         attempts = row.attempts
         while True:
             await self.pacers[channel.name].wait()
+            self.recent.note(row.address)
             try:
                 if row.outbound.forget:
                     await self._forget(channel, row.address)
-                ids = list(await channel.send(row.address, row.outbound)) if row.outbound.spans else []
+                ids = list(await self._by(channel, row)) if row.outbound.spans else []
             except SendError as error:
                 SENT.labels(channel.name, error.trouble).inc()
                 attempts += 1
@@ -107,6 +106,16 @@ class Sender:
                 SENT.labels(channel.name, "sent").inc()
                 await self._done(row, ids)
                 return True
+
+    @staticmethod
+    async def _by(channel: Channel, row: Queued) -> Sequence[str]:
+        try:
+            return await channel.send(row.address, row.outbound)
+        except SendError:
+            raise
+        except Exception as error:
+            log.error("send failed", channel=channel.name, error=type(error).__name__)
+            raise SendError("unknown_outcome") from None
 
     async def _done(self, row: Queued, ids: Sequence[str]) -> None:
         await self.store.write(lambda connection: self.conversations.done(connection, row.id, row.address, ids))

@@ -15,7 +15,8 @@ T = TypeVar("T")
 SKIP = Option("skip", keywords=("lewati", "lewat", "skip", "tidak ada", "kosong", "-"))
 YES = Option("yes", keywords=("ya", "y", "iya", "yes", "ok", "oke", "betul", "benar", "setuju", "iy", "yoi"))
 NO = Option("no", keywords=("tidak", "t", "no", "n", "gak", "ga", "nggak", "enggak", "tdk", "tak", "bukan", "g", "jangan"))
-DONE = Option("done", keywords=("selesai", "sudah", "done", "cukup", "beres"))
+NO_PHOTO = ("habis", "tidak punya", "tidak punya foto", "tidak ada foto", "ga ada", "gak ada", "nggak ada", "belum ada", "no photo")
+DONE = Option("done", keywords=("selesai", "sudah", "done", "cukup", "beres", *NO_PHOTO))
 
 
 def plain(words: str) -> str:
@@ -73,12 +74,12 @@ def either(options: Sequence[Option], reader: Reader[T]) -> Reader[T | str]:
     return Reader(read, options=(*options, *reader.options), wants=reader.wants, free_text=reader.free_text)
 
 
-def photos(*, at_most: int) -> Reader[tuple[str, ...] | None]:
+def photos() -> Reader[tuple[str, ...] | None]:
     """The photos of one message, or None when the person says that there are no more."""
 
     def read(answer: Answer) -> tuple[str, ...] | None:
         if answer.photos:
-            return answer.photos[:at_most]
+            return answer.photos
         if answer.choice in (DONE.value, SKIP.value) or plain(answer.text) in (*DONE.keywords, *SKIP.keywords):
             return None
         if answer.refused:
@@ -89,16 +90,22 @@ def photos(*, at_most: int) -> Reader[tuple[str, ...] | None]:
 
 
 async def collect(chat: Chat, name: str, *, at_most: int) -> list[str]:
-    """Photos, one or several a message, until the person says "done" or the limit is reached."""
+    """Photos, one or several a message, until the person says "done" or the limit is reached; says when some were too many."""
     found: list[str] = []
     while len(found) < at_most:
-        reader = photos(at_most=at_most - len(found))
         step = name if not found else f"{name}.{len(found)}"
-        sent = await chat.ask(step, reader, text="" if not found else f"{name}_more", count=len(found), at_most=at_most)
+        sent = await chat.ask(step, photos(), text="" if not found else f"{name}_more", count=len(found), at_most=at_most)
         if sent is None:
             break
         found.extend(photo for photo in sent if photo not in found)
-    return found
+    if len(found) > at_most:
+        chat.say(".errors.file_many")
+    return found[:at_most]
+
+
+def sent_photos(chat: Chat, name: str) -> list[str]:
+    """The photos that have come for a question so far, also before it was asked."""
+    return [photo for known, answer in chat.answers.items() if known.split(".")[0] == name for photo in answer.get("photos", ())]
 
 
 def captions(chat: Chat, name: str) -> str:
@@ -154,70 +161,79 @@ FIXED = {
     "seminggu lalu": 7, "sehari lalu": 1, "bulan lalu": 30, "sebulan lalu": 30, "last month": 30, "minggu depan": -7, "pekan depan": -7,
 }  # fmt: skip
 
+AHEAD = dt.timedelta(days=60)
+"""A day without a year that lies further ahead than this is one of last year."""
+CLOCK = re.compile(r"\b(?:jam|pukul|pkl|at)\.? ?\d{1,2}(?: ?[.:] ?\d{2})?\b|\b\d{1,2}[.:]\d{2} ?(?:wib|wita|wit)\b")
+AGO = re.compile(r"\b(\d{1,3}|" + "|".join(SMALL) + r") ?(" + "|".join(UNITS) + r")\w* (?:lalu|ago|kemarin)\b")
+ISO = re.compile(r"\b(?P<year>20\d\d)-(?P<month>\d{1,2})-(?P<day>\d{1,2})\b")
+FIGURES = re.compile(r"\b(?P<day>\d{1,2}) ?[/.-] ?(?P<month>\d{1,2})(?: ?[/.-] ?(?P<year>\d{4}|\d{2}))?\b")
+WORDED = re.compile(r"\b(?P<day>\d{1,2}) ?(?P<month>" + "|".join(sorted(MONTHS, key=len, reverse=True)) + r")\b\.?(?: (?P<year>20\d\d))?")
+BARE = re.compile(r"(?:(?:pada|sejak|tanggal|tgl)\.? ?)*(?P<day>\d{1,2})")
+WEEK = r"(?! (?:lalu|kemarin|depan|ini)\b)"
+"""In "minggu lalu" a week is meant, in "hari minggu lalu" a Sunday."""
+
 
 def read_date(words: str, today: dt.date) -> dt.date | None:
     """The day that is meant by "kemarin", "3 hari lalu", "Senin", "17/11", "17 Nov 2026"; None when none is recognised.
 
     A weekday is the last such day (today included); a day without a year is the nearest one that is not far ahead.
     """
-    said = re.sub(r"\s+", " ", words.lower().replace("yang lalu", "lalu").replace("yg lalu", "lalu").replace("yll", "lalu")).strip(" .,!")
-    said = re.sub(r"^(?:sejak|pada|tanggal|tgl|hari|sekitar|kira-kira|on)\s+(?=\S)", "", said) if said not in FIXED else said
+    said = re.sub(r"\b(?:yang|yg) lalu\b|\byll\b", "lalu", words.lower())
+    said = re.sub(r"\s+", " ", CLOCK.sub(" ", said)).strip(" .,!")
     if said in FIXED:
         return today - dt.timedelta(days=FIXED[said])
-    if match := re.search(
-        r"\b(\d{1,3}|satu|dua|tiga|empat|lima|enam|tujuh|one|two|three) ?(" + "|".join(UNITS) + r")\w* (?:lalu|ago|kemarin)\b", said
-    ):
-        number = int(match[1]) if match[1].isdigit() else SMALL[match[1]]
+    if match := AGO.search(said):
+        number = SMALL[match[1]] if match[1] in SMALL else int(match[1])
         return today - dt.timedelta(days=number * UNITS[match[2]])
-    if match := re.search(r"\b(20\d\d)-(\d{1,2})-(\d{1,2})\b", said):
-        return _day(int(match[3]), int(match[2]), int(match[1]), today)
-    if match := re.search(r"\b(\d{1,2}) ?[/.-] ?(\d{1,2})(?: ?[/.-] ?(\d{2,4}))?\b", said):
-        return _day(int(match[1]), int(match[2]), _year(match[3]), today)
-    if (match := re.search(r"\b(\d{1,2}) ([a-z]+)\.?(?: (20\d\d))?\b", said)) and match[2] in MONTHS:
-        return _day(int(match[1]), MONTHS[match[2]], _year(match[3]), today)
+    for pattern in (ISO, FIGURES, WORDED):
+        for match in pattern.finditer(said):
+            if day := _day(match.groupdict(), today):
+                return day
+    if match := BARE.fullmatch(said):
+        return _day(match.groupdict(), today)
     for name, weekday in DAYS.items():
-        if re.search(rf"\b{name}\b", said) and said not in ("minggu lalu", "minggu kemarin", "minggu depan"):
+        if re.search(rf"\bhari {name}\b|\b{name}\b" + (WEEK if name == "minggu" else ""), said):
             back = (today.weekday() - weekday) % 7
-            return today - dt.timedelta(days=back or (7 if "lalu" in said or "kemarin" in said or "last" in said else 0))
+            return today - dt.timedelta(days=back or (7 if re.search(r"\b(?:lalu|kemarin|last)\b", said) else 0))
     for phrase in sorted(FIXED, key=len, reverse=True):
-        if not re.search(r"\d", said) and re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", said):
+        if re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", said):
             return today - dt.timedelta(days=FIXED[phrase])
-    if match := re.fullmatch(r"(\d{1,2})", said):
-        return _day(int(match[1]), None, None, today)
     return None
 
 
-def _year(digits: str | None) -> int | None:
-    if not digits:
-        return None
-    return int(digits) if len(digits) == 4 else 2000 + int(digits) % 100
+def _day(found: dict[str, str | None], today: dt.date) -> dt.date | None:
+    """The date of these parts; the latest that is not far ahead where the year, or month and year, are not said."""
+    day, month, year = int(found["day"] or 0), found.get("month"), found.get("year")
+    if month is None:
+        months = [today.replace(day=1) - dt.timedelta(days=back) for back in (0, 1, 32)]
+        return next((date for first in months if (date := _date(first.year, first.month, day)) and date <= today), None)
+    number = MONTHS[month] if month in MONTHS else int(month)
+    if year is not None:
+        return _date(int(year) + (2000 if len(year) == 2 else 0), number, day)
+    latest = today + AHEAD
+    return next((date for year in range(latest.year, latest.year - 5, -1) if (date := _date(year, number, day)) and date <= latest), None)
 
 
-def _day(day: int, month: int | None, year: int | None, today: dt.date) -> dt.date | None:
+def _date(year: int, month: int, day: int) -> dt.date | None:
     try:
-        if year is not None and month is not None:
-            return dt.date(year, month, day)
-        if month is not None:
-            found = dt.date(today.year, month, day)
-            return found if found <= today + dt.timedelta(days=60) else dt.date(today.year - 1, month, day)
-        found = today.replace(day=day)
-        return found if found <= today else (today.replace(day=1) - dt.timedelta(days=1)).replace(day=day)
+        return dt.date(year, month, day)
     except ValueError:
         return None
 
 
 def past_day(today: dt.date, *, unsure: Option) -> Reader[dt.date | None]:
-    """A day that is not ahead, in words or figures; None when the person is not sure."""
+    """A day that is not ahead, in words or figures, counted from the day of the answer; None when the person is not sure."""
 
     def read(answer: Answer) -> dt.date | None:
         if answer.choice == unsure.value or plain(answer.text) in unsure.keywords:
             return None
+        said_on = dt.date.fromisoformat(answer.day) if answer.day else today
         if answer.choice in ("today", "yesterday"):
-            return today - dt.timedelta(days=answer.choice == "yesterday")
-        day = read_date(answer.text, today)
+            return said_on - dt.timedelta(days=answer.choice == "yesterday")
+        day = read_date(answer.text, said_on)
         if day is None:
             raise Rejected("errors.day_unknown")
-        if day > today:
+        if day > said_on:
             raise Rejected("errors.day_ahead")
         return day
 

@@ -23,26 +23,43 @@ WRONG_CODES, LOCKED_SECONDS = 5, 15 * 60
 """So many unknown codes from one chat, then a pause; never a pause for everybody (facts: security design, 4.4)."""
 
 
+HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Signs that nobody types: control characters, invisible gaps, marks that turn the direction of text around, halves of characters."""
+
+
+def readable(words: str) -> str:
+    """The words without signs that cannot be seen; what is left can be stored, shown and searched for a code."""
+    return HIDDEN.sub("", words.replace("\r\n", "\n").replace("\r", "\n"))
+
+
 def find_code(words: str) -> tuple[str, str]:
-    """The first valid code (spaces, dots, dashes, full-width digits allowed) and the words without it; else "" and the words."""
+    """The first valid code in the words and the words without any code; else "" and the words.
+
+    Spaces, dots and dashes between digits and digits of any script are allowed.
+    """
     normal = unicodedata.normalize("NFKC", words)
     normal = "".join(
         str(unicodedata.digit(sign)) if not sign.isascii() and unicodedata.digit(sign, None) is not None else sign for sign in normal
     )
-    for start in re.finditer(r"(?<!\d)\d", normal):
+    codes: list[str] = []
+    parts, at = [], 0
+    for start in re.finditer(r"(?<![0-9])[0-9]", normal):
         match = CANDIDATE.match(normal, start.start())
-        if match is None or normal[match.end() : match.end() + 1].isdigit():
+        if match is None or match.start() < at or normal[match.end() : match.end() + 1].isdecimal():
             continue
         code = re.sub(r"\D", "", match[0])
         if damm(code) == "0" and len(code) == RECEIPT_DIGITS:
-            return code, (normal[: match.start()] + "[kode]" + normal[match.end() :]).strip()
-    return "", words
+            codes.append(code)
+            parts.append(normal[at : match.start()] + "[kode]")
+            at = match.end()
+    return (codes[0], ("".join(parts) + normal[at:]).strip()) if codes else ("", words)
 
 
 @dataclass(slots=True)
 class _Session:
     hashed: bytes
     expires: float
+    last_group: str
     receipt: Receipt | None = None
     known: bool = False
     locked: bool = False
@@ -59,14 +76,15 @@ class CodeSessions:
         self._lock = threading.Lock()
 
     def at_the_door(self, inbound: Inbound) -> Inbound:
-        """The message with a code replaced by a handle; others as they are."""
-        code, without = find_code(inbound.text)
+        """The message as it may be kept: only what can be read, and with a code replaced by a handle."""
+        words = readable(inbound.text)
+        code, without = find_code(words)
         if not code:
-            return inbound
+            return inbound if words == inbound.text else replace(inbound, text=words)
         handle = secrets.token_hex(8)
         with self._lock:
             self._drop_old()
-            self._sessions[handle] = _Session(self.receipts.hashed(code), self._now() + SESSION_SECONDS)
+            self._sessions[handle] = _Session(self.receipts.hashed(code), self._now() + SESSION_SECONDS, code[-4:])
         return replace(inbound, text=without, receipt=handle)
 
     def needs_work(self, handle: str) -> bool:
@@ -98,6 +116,11 @@ class CodeSessions:
             return None
         session.expires = self._now() + SESSION_SECONDS
         return session.receipt
+
+    def last_group(self, handle: str) -> str:
+        """The last four digits of a code that was typed lately; empty when it is forgotten."""
+        session = self._sessions.get(handle)
+        return session.last_group if session is not None else ""
 
     def locked(self, handle: str) -> bool:
         """Whether this code was not tried because its chat has to wait."""

@@ -132,6 +132,10 @@ class Texts:
         """The same without style."""
         return "".join(span.text for span in self.spans(language, name, facts))
 
+    def options(self, flow: str | None, value: str) -> list[str]:
+        """The names under which a flow's questions have this choice."""
+        return [name for name in self._templates["id"] if name.startswith(f"{flow}.options.") and name.endswith(f".{value}")]
+
     def option(self, language: str, flow: str, question: str, option: Option) -> Option:
         """The option with label and detail: its own, the question's, or the whole bot's."""
         if option.label:

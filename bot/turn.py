@@ -6,6 +6,7 @@ in every flow on every channel.
 
 from __future__ import annotations
 
+import re
 import secrets
 import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -21,7 +22,18 @@ from bot.questions import plain
 from bot.texts import Texts
 
 EXPIRES = timedelta(hours=24)
-"""An unfinished conversation lives this long after the person's last message (facts: draft retention)."""
+"""An unfinished conversation lives this long after the person's last message, a parked one after it was parked (facts: draft retention)."""
+
+CHOICES = 10
+"""So many choices a question may show, controls included: what a WhatsApp list holds."""
+
+TAKES_CODE = ("code", "last_group")
+"""The questions that a receipt code answers; anywhere else a code is the wish to look at a report."""
+
+SLASHED = re.compile(r"/[a-z_]{1,32}")
+
+NUMBER = re.compile(r"[1-9][0-9]?")
+"""A number as it stands before a choice; digits of a code ("0002") are none."""
 
 Flow = Callable[[Chat], Coroutine[Any, Any, Any]]
 Keep = Callable[[Any, "Turn"], None]
@@ -46,6 +58,8 @@ class Talk:
     """Its unfinished answers are worth keeping when the person turns to something else."""
     collects: str = ""
     """The name of its question for photos: photos that come earlier are kept for it."""
+    most_photos: int = 10
+    """So many photos it takes in all."""
     asides: bool = True
     """A question to the FAQ in the middle of it is answered in between (not where such questions are its own subject)."""
 
@@ -115,8 +129,9 @@ class Conductor:
         aside: Aside,
         reads: Callable[[Connection], Any] = lambda connection: None,
         count: Callable[[Connection, datetime, str], None] = lambda connection, now, name: None,
+        numbered: Callable[[str], bool] = lambda channel: True,
     ) -> None:
-        self.texts, self.talks, self.home = texts, talks, home
+        self.texts, self.talks, self.home, self.numbered = texts, talks, home, numbered
         self.start, self.aside, self.reads, self.count = start, aside, reads, count
         self.words = {word: name for name, talk in talks.items() for word in talk.words}
 
@@ -141,6 +156,8 @@ class _Take:
         self.before: list[Said] = []
         self.out: list[Outbound] = []
         self.outcome = "answered"
+        self.moved = False
+        """Whether the conversation went on in this turn, rather than being asked the same again."""
 
     # --- the order of things ---------------------------------------------------------------------------------------------------
 
@@ -148,36 +165,64 @@ class _Take:
         new = not self.state
         if new:
             self.state = self._fresh()
+            if lost:
+                self.before.append(Said("turn.lost"))
         elif self.now - datetime.fromisoformat(self.state["active"]) > EXPIRES:
-            had_draft = bool(self.state.get("answers")) or bool(self.state.get("parked"))
+            new, had_draft = True, self._has_draft()
             self.state = self._fresh(language=self.state["language"])
             if had_draft:
                 self.before.append(Said("turn.expired"))
                 self.outcome = "expired"
-                new = True
-        elif lost:
-            self.before.append(Said("turn.lost"))
+        else:
+            self._drop_what_is_gone()
         self.state["active"] = self.now.isoformat()
+        self._take_message(new)
+        return self._result()
+
+    def _take_message(self, new: bool) -> None:
         words = plain(self.inbound.text)
         if self.inbound.edited:
             self._edited()
         elif self.inbound.button:
             self._pressed(new)
-        elif self.inbound.receipt and self._expects() != "code":
+        elif self.inbound.receipt and self._expects() not in TAKES_CODE:
             self._code_came()
-        elif words.startswith("/") and self._command(words):
+        elif words.startswith("/") and not self.inbound.attachments and self._command(self.inbound.text.strip()):
             pass
         elif words in WORDS and not self._is_option(words):
             self._control(WORDS[words])
-        elif words in self.c.words and self.state["flow"] is None:
+        elif name := self._editable(words):
+            self._edit(name)
+        elif words in self.c.words and self._starts(words):
             self._switch(self.c.words[words], {})
+        elif self.state["flow"] in (None, self.c.home) and (words in HELLO or self.outcome == "expired") and not self.inbound.attachments:
+            self._go_home()
         elif self.state["flow"] is None:
             self._at_home()
-        elif words in self.c.words and not self._is_option(words) and (self.state["flow"] == self.c.home or not self._waiting_free()):
-            self._switch(self.c.words[words], {})
         else:
             self._answer()
-        return self._result()
+
+    def _drop_what_is_gone(self) -> None:
+        """A draft that was parked for too long, and a flow that a deploy has removed."""
+        parked = self.state["parked"]
+        if parked and (parked["flow"] not in self.c.talks or self.now - datetime.fromisoformat(parked["at"]) > EXPIRES):
+            self.state["parked"] = None
+            self.before.append(Said("turn.expired"))
+        if self.state["flow"] is not None and self.state["flow"] not in self.c.talks:
+            self.state |= {"flow": None, "answers": {}, "waiting": None}
+            self.before.append(Said("turn.gone"))
+
+    def _starts(self, words: str) -> bool:
+        """Whether a word that starts a flow is meant as one: not where it is a choice, nor in the middle of a story."""
+        flow = self.state["flow"]
+        at_home = flow is None or flow == self.c.home
+        return not self._is_option(words) and (at_home or not self._waiting_free() or not self.c.talks[flow].asides)
+
+    def _has_draft(self) -> bool:
+        """Whether something is lost with this conversation: answers to more than a question to the FAQ."""
+        flow = self.state["flow"]
+        answered = any(not answer.get("given") for answer in self.state["answers"].values())
+        return bool(self.state["parked"]) or (answered and flow in self.c.talks and self.c.talks[flow].asides)
 
     def _fresh(self, language: str = "") -> dict[str, Any]:
         language = language or ("en" if self.inbound.language.startswith("en") else "id")
@@ -199,20 +244,20 @@ class _Take:
 
     def _pressed(self, new: bool) -> None:
         token = self.inbound.button
-        if token.startswith("/"):
-            if not self._command(token):
-                self._continue()
+        if token.startswith("/") and self._command(token):
             return
-        tag, _, rest = token.partition(".")
-        step, _, index = rest.partition(".")
+        tag, _, place = token.rpartition(".")
         waiting = self.state["waiting"]
-        if tag != self.state["tag"] or waiting is None or step != str(self.state["step"]) or not index.isdigit():
+        shown = {str(index): value for index, value in enumerate(waiting["buttons"])} if waiting else {}
+        if tag != f"{self.state['tag']}.{self.state['step']}" or place not in shown:
             self.before.append(Said("turn.stale_lost" if new else "turn.stale"))
             self.outcome = "stale"
             self._continue()
             return
-        shown = waiting["buttons"]
-        value = shown[int(index)] if int(index) < len(shown) else ""
+        self._chosen(shown[place])
+
+    def _chosen(self, value: str) -> None:
+        """A choice was made, by button, word or number."""
         if value in COMMANDS:
             self._control(value)
         elif value.startswith("edit:"):
@@ -220,32 +265,36 @@ class _Take:
         else:
             self._give(Answer(choice=value))
 
-    def _command(self, words: str) -> bool:
-        command, _, argument = self.inbound.text.strip().partition(" ") if not self.inbound.button else self.inbound.button.partition(" ")
+    def _command(self, line: str) -> bool:
+        """Do what a line with a slash says; False when it is not a command at all."""
+        command, _, argument = line.partition(" ")
         command = command.lower().split("@")[0]
-        if command == "/start" and not argument:
-            self.state["greeted"] = False
-            self._control(MENU)
-            return True
-        if command in WORDS:
-            self._control(WORDS[command])
-            return True
         if started := self.c.start(f"{command} {argument}".strip()):
             self._switch(*started)
-            return True
-        if command in self.c.words:
+        elif command in WORDS:
+            if command == "/start":
+                self.state["greeted"] = False
+            self._control(WORDS[command])
+        elif command in self.c.words:
             self._switch(self.c.words[command], {})
-            return True
-        return False
+        elif SLASHED.fullmatch(command) and not argument:
+            self.before.append(Said("turn.unknown_command"))
+            self._continue()
+        else:
+            return False
+        return True
 
     def _code_came(self) -> None:
         """A receipt code where none was asked for: it is taken as the wish to look at the report."""
-        if self.state["flow"] not in (None, self.c.home) and self._waiting_free():
+        alone = not self.inbound.text.replace("[kode]", "").strip() and not self.inbound.attachments
+        flow = self.state["flow"]
+        in_text = self._waiting_free() and not (alone and flow in self.c.talks and not self.c.talks[flow].parks)
+        if flow not in (None, self.c.home) and (in_text or self.inbound.attachments):
             self.before.append(Said("turn.code_in_text"))
-            if plain(self.inbound.text).replace("[kode]", "").strip():
-                self._answer()
-            else:
+            if alone:
                 self._continue()
+            else:
+                self._answer()
             return
         self._switch("follow_up", {"code": Answer(receipt=self.inbound.receipt)})
 
@@ -263,7 +312,7 @@ class _Take:
     # --- controls ----------------------------------------------------------------------------------------------------------------
 
     def _cancel(self) -> None:
-        had = bool(self.state["answers"]) or self.state["flow"] not in (None, self.c.home)
+        had = bool(self.state["answers"]) or bool(self.state["parked"]) or self.state["flow"] not in (None, self.c.home)
         self.before.append(Said("turn.cancelled" if had else "turn.nothing_to_cancel"))
         self.state["parked"] = None
         self.outcome = "cancelled"
@@ -291,17 +340,31 @@ class _Take:
             self.before.append(Said("turn.help_words"))
         self._continue()
 
+    def _editable(self, words: str) -> str:
+        """The answer that "ubah tempat" names, in the middle of the flow too; empty when it names none."""
+        for name in self.state["answers"]:
+            for key in self.c.texts.options(self.state["flow"], f"edit:{name}"):
+                if plain(self.c.texts.plain(self.state["language"], key).partition(" | ")[0]) == words:
+                    return str(name)
+        return ""
+
     def _edit(self, name: str) -> None:
+        """Ask for one answer again, with what was asked because of it; KEMBALI brings the old one back."""
         answers = self.state["answers"]
-        self.state["undo"] = {known: answer for known, answer in answers.items() if known.split(".")[0].split("_")[0] == name}
-        for known in [known for known in answers if known == name or known.startswith((f"{name}.", f"{name}_"))]:
-            del answers[known]
+        related = [known for known in answers if known == name or known.startswith((f"{name}.", f"{name}_"))]
+        self.state["undo"] = {known: answers.pop(known) for known in related}
         self._continue()
 
     def _park(self) -> None:
         flow = self.state["flow"]
+        self.state["answers"].update(self.state.pop("undo", None) or {})
         if flow in self.c.talks and self.c.talks[flow].parks and self.state["answers"]:
-            self.state["parked"] = {"flow": flow, "answers": self.state["answers"], "started": self.state["started"]}
+            self.state["parked"] = {
+                "flow": flow,
+                "answers": self.state["answers"],
+                "started": self.state["started"],
+                "at": self.now.isoformat(),
+            }
             self.before.append(Said("turn.parked"))
 
     # --- answers -------------------------------------------------------------------------------------------------------------------
@@ -324,64 +387,85 @@ class _Take:
         if waiting is None:
             self._continue()
             return
-        if words.isdigit() and not self.inbound.attachments and 1 <= int(words) <= len(waiting["buttons"]) and not waiting["numbers"]:
-            value = waiting["buttons"][int(words) - 1]
-            if value in COMMANDS:
-                self._control(value)
-            elif value.startswith("edit:"):
-                self._edit(value.removeprefix("edit:"))
-            else:
-                self._give(Answer(choice=value))
-            return
-        for option in waiting["options"]:
-            if words and words in option["words"]:
-                if option["value"].startswith("edit:"):
-                    self._edit(option["value"].removeprefix("edit:"))
-                else:
-                    self._give(Answer(choice=option["value"]))
+        if not self.inbound.attachments:
+            if place := self._number(words):
+                self._chosen(waiting["buttons"][place - 1])
                 return
-        if words and not self.inbound.attachments and self.c.talks[self.state["flow"]].asides:
-            aside = self.c.aside(self.inbound.text, waiting["free"], self.state["language"], self.now)
-            if aside:
-                self.before.extend(aside)
-                self.before.append(Said("turn.back_to_question"))
-                self.outcome = "aside"
+            for option in waiting["options"]:
+                if words and words in option["words"]:
+                    self._chosen(option["value"])
+                    return
+        raw = self._raw()
+        if words and not self.inbound.attachments and self._aside(raw):
+            return
+        if raw.photos and any(item.as_file and item.evidence for item in self.inbound.attachments):
+            self.before.append(Said("turn.as_file"))
+        if raw.photos and waiting["wants"] != "photo" and self.c.talks[self.state["flow"]].collects:
+            taken = bool(raw.text) and self._takes(replace(raw, photos=(), refused=()))
+            self._photos_early(replace(raw, text="") if taken else raw)
+            if not taken:
                 self._continue()
                 return
-        raw = self._raw()
-        if raw.refused and not raw.photos and not raw.text and waiting["wants"] != "photo":
+            raw = replace(raw, photos=(), refused=())
+        elif raw.refused and not raw.photos and not raw.text and waiting["wants"] != "photo":
             self.before.append(Said(f"errors.file_{raw.refused[0]}"))
             self._continue()
             return
-        if raw.photos and waiting["wants"] != "photo" and self._photos_early(raw):
-            if not raw.text:
-                self._continue()
-                return
-            raw = replace(raw, photos=())
         self._give(raw)
 
-    def _photos_early(self, raw: Answer) -> bool:
-        """Photos that come before their question are kept for it."""
-        name = self.c.talks[self.state["flow"]].collects
-        if not name:
+    def _number(self, words: str) -> int:
+        """The place in the shown list that a typed number names; 0 where it names none, or where it is itself the answer."""
+        waiting = self.state["waiting"]
+        answers = waiting["bare"] and not self.c.numbered(self.inbound.address.channel)
+        return int(words) if NUMBER.fullmatch(words) and int(words) <= len(waiting["buttons"]) and not answers else 0
+
+    def _aside(self, raw: Answer) -> bool:
+        """Answer a question to the FAQ in between, unless the waiting question takes the words or is about such questions itself."""
+        waiting = self.state["waiting"]
+        if not self.c.talks[self.state["flow"]].asides or (not waiting["free"] and self._takes(raw)):
             return False
-        answers = self.state["answers"]
-        before = sum(len(answer.get("photos", ())) for known, answer in answers.items() if known.split(".")[0] == name)
-        key = name if not before else f"{name}.{before}"
-        if key in answers:
-            del answers[key]
-        answers[key] = Answer(photos=raw.photos).to_json() | {"shown": "{}", "given": True}
-        self.before.append(Said("turn.photos_kept", {"count": before + len(raw.photos)}))
+        aside = self.c.aside(self.inbound.text, waiting["free"], self.state["language"], self.now)
+        if not aside:
+            return False
+        self.before.extend(aside)
+        self.before.append(Said("turn.back_to_question"))
+        self.outcome = "aside"
+        self._continue()
         return True
+
+    def _takes(self, raw: Answer) -> bool:
+        """Whether the waiting question would take this answer: the flow is run with it, and nothing is kept."""
+        name = self.state["waiting"]["name"]
+        chat = self._chat({known: dict(answer) for known, answer in self.state["answers"].items()} | {name: self._kept(raw)}, name)
+        drive(self.c.talks[self.state["flow"]].run, chat)
+        return name in chat.answers
+
+    def _photos_early(self, raw: Answer) -> None:
+        """Photos that come before their question are kept for it, with their caption."""
+        talk = self.c.talks[self.state["flow"]]
+        name, answers = talk.collects, self.state["answers"]
+        before = sum(len(answer.get("photos", ())) for known, answer in answers.items() if known.split(".")[0] == name)
+        kept = raw.photos[: max(0, talk.most_photos - before)]
+        if kept:
+            key = name if not before else f"{name}.{before}"
+            answers.pop(key, None)
+            answers[key] = Answer(text=raw.text, photos=kept).to_json() | {"shown": "{}", "given": True}
+            self.before.append(Said("turn.photos_kept", {"count": before + len(kept)}))
+        if len(kept) < len(raw.photos):
+            self.before.append(Said("errors.file_many"))
+        if raw.refused:
+            self.before.append(Said(f"errors.file_{raw.refused[0]}"))
 
     def _edited(self) -> None:
         """A message was changed on the platform: a draft follows, what was sent does not."""
-        for answer in self.state["answers"].values():
-            if answer.get("message") == self.inbound.message_id and answer.get("text"):
-                answer["text"] = self.inbound.text
-                self.before.append(Said("turn.edited"))
-                self._continue()
-                return
+        parked = self.state["parked"]
+        for answers in (self.state["answers"], parked["answers"] if parked else {}):
+            for name, answer in answers.items():
+                if self.inbound.message_id and answer.get("message") == self.inbound.message_id and answer.get("text"):
+                    answer["text"] = self.inbound.text
+                    self.before.append(Said("turn.edited"))
+                    self._continue(expected=name)
+                    return
         self.before.append(Said("turn.edit_too_late"))
         self._continue()
 
@@ -390,25 +474,29 @@ class _Take:
             text=self.inbound.text,
             photos=tuple(item.evidence for item in self.inbound.attachments if item.evidence),
             refused=tuple(item.refused for item in self.inbound.attachments if item.refused),
-            receipt=self.inbound.receipt,
+            receipt=self.inbound.receipt if self._expects() in TAKES_CODE else "",
         )
+
+    def _kept(self, answer: Answer) -> dict[str, Any]:
+        """The answer as it is stored: with what was shown, the day, and the platform's id of its message."""
+        kept = replace(answer, day=self.now.date().isoformat()).to_json() | {"shown": self.state["waiting"]["shown"]}
+        return kept | ({"message": self.inbound.message_id} if self.inbound.message_id else {})
 
     def _give(self, answer: Answer) -> None:
         waiting = self.state["waiting"]
         self.state.pop("undo", None)
-        kept = answer.to_json() | {"shown": waiting["shown"]}
-        self.state["answers"][waiting["name"]] = kept | ({"message": self.inbound.message_id} if self.inbound.message_id else {})
-        if answer.photos and answer.refused:
+        self.state["answers"][waiting["name"]] = self._kept(answer)
+        if answer.refused and (answer.photos or (answer.text and waiting["wants"] != "photo")):
             self.before.append(Said(f"errors.file_{answer.refused[0]}"))
+        self.moved = True
         self._continue(expected=waiting["name"])
 
     def _at_home(self) -> None:
         """The first message of all, or one that answers nothing: the home flow gets it as its answer."""
         self.state["flow"], self.state["answers"] = self.c.home, {}
-        self._greet()
-        words = plain(self.inbound.text)
-        if (words and words not in HELLO) or self.inbound.attachments:
+        if self.inbound.text.strip() or self.inbound.attachments:
             self.state["answers"]["wish"] = self._raw().to_json() | {"shown": "{}"}
+        self.moved = True
         self._continue(expected="wish")
 
     def _greet(self) -> None:
@@ -417,47 +505,53 @@ class _Take:
             self.before.append(Said("menu.greeting"))
 
     def _go_home(self) -> None:
+        self.state.pop("undo", None)
         self.state["flow"], self.state["answers"] = self.c.home, {}
-        self._greet()
         self._continue()
 
     def _switch(self, flow: str, answers: Mapping[str, Answer]) -> None:
-        self._greet()
-        if flow != self.state["flow"]:
-            self._park()
-        given = {name: answer.to_json() | {"given": True} for name, answer in answers.items()}
-        parked = self.state["parked"]
-        if parked and parked["flow"] == flow and not given:
-            self.before = [said for said in self.before if said.text != "turn.parked"]
-            self.state["flow"], self.state["answers"], self.state["started"] = flow, parked["answers"], parked["started"]
-            self.state["parked"] = None
+        talk = self.c.talks.get(flow)
+        if flow == self.state["flow"] and talk is not None and talk.parks and not answers:
             self.before.append(Said("turn.resumed"))
         else:
-            self.state["flow"], self.state["answers"], self.state["started"] = flow, given, self.now.isoformat()
+            self._park()
+            self._begin(flow, answers)
         self._continue()
+
+    def _begin(self, flow: str, answers: Mapping[str, Answer]) -> None:
+        """Begin a flow with these answers; one that was parked goes on where it was, and photos that come are added to it."""
+        day = self.now.date().isoformat()
+        given = {name: replace(answer, day=day).to_json() | {"given": True} for name, answer in answers.items()}
+        parked = self.state["parked"]
+        self.moved = True
+        self.state.pop("undo", None)
+        if not parked or parked["flow"] != flow:
+            self.state["flow"], self.state["answers"], self.state["started"] = flow, given, self.now.isoformat()
+            return
+        self.before = [said for said in self.before if said.text != "turn.parked"]
+        self.state["flow"], self.state["answers"], self.state["started"] = flow, parked["answers"], parked["started"]
+        self.state["parked"] = None
+        self.before.append(Said("turn.resumed"))
+        for name, answer in answers.items():
+            if name == self.c.talks[flow].collects:
+                self._photos_early(answer)
+            else:
+                self.state["answers"].setdefault(name, given[name])
 
     # --- the flow ----------------------------------------------------------------------------------------------------------------------
 
     def _continue(self, expected: str = "") -> None:
         """Run the flow from the top until it asks or ends."""
+        self._greet()
         for _ in range(8):
-            flow = self.state["flow"] if self.state["flow"] in self.c.talks else self.c.home
-            if flow != self.state["flow"]:
-                self.state["flow"], self.state["answers"] = flow, {}
-            chat = Chat(
-                flow,
-                self.state["answers"],
-                now=self.now,
-                started_at=datetime.fromisoformat(self.state["started"]),
-                seed=zlib.crc32(self.state["tag"].encode()),
-                language=self.state["language"],
-                channel=self.inbound.address.channel,
-                parked=self.state["parked"]["flow"] if self.state["parked"] else "",
-                reads=self.c.reads(self.connection),
-            )
+            if self.state["flow"] not in self.c.talks:
+                self.state["flow"], self.state["answers"] = self.c.home, {}
+            flow = self.state["flow"]
+            chat = self._chat(self.state["answers"], expected)
             result = drive(self.c.talks[flow].run, chat)
-            for name in chat.counted:
-                self.c.count(self.connection, self.now, name)
+            if self.moved and not chat.rejected:
+                for name in chat.counted:
+                    self.c.count(self.connection, self.now, name)
             if chat.waiting is not None:
                 self._asked(chat, expected)
                 return
@@ -466,9 +560,23 @@ class _Take:
             expected = ""
         raise RuntimeError("a flow leads in a circle")
 
+    def _chat(self, answers: dict[str, dict[str, Any]], fresh: str) -> Chat:
+        return Chat(
+            self.state["flow"],
+            answers,
+            now=self.now,
+            started_at=datetime.fromisoformat(self.state["started"]),
+            seed=zlib.crc32(self.state["tag"].encode()),
+            language=self.state["language"],
+            channel=self.inbound.address.channel,
+            parked=self.state["parked"]["flow"] if self.state["parked"] else "",
+            reads=self.c.reads(self.connection),
+            fresh=fresh,
+        )
+
     def _asked(self, chat: Chat, expected: str) -> None:
         assert chat.waiting is not None
-        missed = bool(expected) and chat.waiting.name == expected and chat.said[:1] != [] and chat.said[0].text.startswith("errors.")
+        missed = bool(expected) and chat.waiting.name == expected == chat.rejected
         self.state["misses"] = self.state["misses"] + 1 if missed else 0
         if missed:
             self.outcome = "rejected"
@@ -490,18 +598,8 @@ class _Take:
         self.before = []
         if isinstance(result, Go):
             self.before = said
-            if result.flow == self.c.home:
-                self.state["flow"], self.state["answers"] = self.c.home, {}
-                return True
-            if result.flow == "resume" and self.state["parked"]:
-                result = Go(self.state["parked"]["flow"])
-            answers = {name: answer.to_json() | {"given": True} for name, answer in result.answers.items()}
-            parked = self.state["parked"]
-            if parked and parked["flow"] == result.flow and not answers:
-                self.state["answers"], self.state["started"], self.state["parked"] = parked["answers"], parked["started"], None
-            else:
-                self.state["answers"], self.state["started"] = answers, self.now.isoformat()
-            self.state["flow"] = result.flow
+            resumed = self.state["parked"]["flow"] if result.flow == "resume" and self.state["parked"] else result.flow
+            self._begin(resumed, result.answers)
             return True
         turn = Turn(self.connection, self.inbound.address, self.now, self.state["language"])
         keep = self.c.talks[flow].keep
@@ -512,19 +610,15 @@ class _Take:
                 return self._refused(reason)
             self.outcome = "kept"
         self.state["language"] = turn.language
-        if said:
+        if turn.secret and said:
             self._speak(said)
+            said = []
         for secret in turn.secret:
             self._speak([secret], secret=True)
-        self.state["answers"], self.state["started"] = {}, self.now.isoformat()
         if turn.forget:
             self.state["parked"] = None
-        self.before = turn.said
-        if turn.then is not None:
-            self.state["flow"] = turn.then.flow
-            self.state["answers"] = {name: answer.to_json() | {"given": True} for name, answer in turn.then.answers.items()}
-        else:
-            self.state["flow"] = self.c.home
+        self.before = [*said, *turn.said]  # with the next question in one message: each message may cost
+        self._begin(turn.then.flow if turn.then else self.c.home, turn.then.answers if turn.then else {})
         if turn.forget or turn.document:
             self._speak(self.before, forget=turn.forget, document=turn.document)
             self.before = []
@@ -577,7 +671,7 @@ class _Take:
             "wants": waiting.wants,
             "free": waiting.free_text,
             "shown": waiting.shown,
-            "numbers": waiting.wants == "text" and not waiting.options,
+            "bare": waiting.free_text and not waiting.options,
             "buttons": values,
             "options": [
                 {"value": option.value, "words": sorted({plain(option.label), option.value, *option.keywords})}
@@ -594,7 +688,7 @@ class _Take:
             return []
         controls = [BACK] if any(not answer.get("given") for answer in self.state["answers"].values()) else []
         controls.append(CANCEL)
-        return [control for control in controls if len(values) + len(controls) <= 10]
+        return controls[: max(0, CHOICES - len(values))]
 
     def _result(self) -> Result:
         waiting = self.state["waiting"]["name"] if self.state["waiting"] else ""

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from bot.channels import Channel
 from bot.channels.limits import FetchError
 from bot.chat import Said
-from bot.logs import log
+from bot.logs import log, where
 from bot.messages import Address, Attachment, Inbound, Outbound
 from bot.metrics import PHOTOS, RECEIVED, TURN_SECONDS, TURNS
 from bot.outbox import Sender
@@ -111,13 +111,27 @@ class Worker:
 
     async def receive(self, inbound: Inbound) -> bool:
         """Keep a message durably and let its turn come; False when it was delivered before. Raises `TooMany`."""
+        if inbound.control:
+            await self._news_of(inbound)
+            return True
         return await self._take_in(inbound) is not None
 
+    async def _news_of(self, inbound: Inbound) -> None:
+        """The person blocked the bot: nothing more is sent to them."""
+        if inbound.control == "stopped":
+            await self.store.write(lambda connection: self.conversations.drop(connection, inbound.address))
+
     async def handle(self, inbound: Inbound) -> list[Outbound]:
-        """The same for channels that wait for the answer: returns once the turn is done, with all messages for the chat."""
+        """The same for channels that wait for the answer: returns once the turn is done, with all messages for the chat.
+
+        A new message says that the answer to the one before was seen. A repeated one says the opposite: it gets its answer again.
+        """
+        before = await self.store.read(lambda connection: self.conversations.unsent(connection, address=inbound.address))
         waiting = await self._take_in(inbound)
         if waiting is not None:
             await waiting.done
+            if before:
+                await self.store.write(lambda connection: self.conversations.sent(connection, [row.id for row in before]))
         return await self.pending(inbound.address)
 
     async def pending(self, address: Address) -> list[Outbound]:
@@ -201,7 +215,7 @@ class Worker:
             prepared = await self._prepare(inbound)
             result = await self._turn([one.id for one in waiting], prepared)
         except Exception as error:  # noqa: BLE001 - a fault of ours: the person is told, the next message goes on
-            log.error("turn failed", turn=turn_id, channel=inbound.address.channel, error=type(error).__name__, where=_where(error))
+            log.error("turn failed", turn=turn_id, channel=inbound.address.channel, error=type(error).__name__, where=where(error))
             await self._apologise([one.id for one in waiting], inbound, turn_id)
             TURNS.labels(inbound.address.channel, "", "failed").inc()
             return
@@ -258,7 +272,7 @@ class Worker:
         kept = await self.store.write(
             lambda connection: self.conversations.keep_photo(connection, inbound.address, evidence, cleaned.jpeg, cleaned.facts)
         )
-        return Attachment(evidence=kept)
+        return Attachment(evidence=kept, as_file=item.source.startswith("file:"))
 
     def _refill_receipts(self) -> None:
         if self._refill is None or self._refill.done():
@@ -351,11 +365,3 @@ def photos_in(state: Mapping[str, object]) -> list[str]:
             for answer in answers.values():
                 found.extend(answer.get("photos", ()))
     return found
-
-
-def _where(error: BaseException) -> str:
-    """File and line of a fault, never its message: that could hold somebody's words."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}" if trace else ""

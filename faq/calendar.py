@@ -167,6 +167,15 @@ _STAGES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     )
 )
 
+_DIGIT = re.compile(r"\d")
+_STAGE_HINTS: Final = ("tenang", "coblos", "pemungutan", "pemilihan", "pilkada", "hari h", "hari-h", "tetap", "tetep", "kampanye")
+"""Most questions name no stage: one of these must appear before any pattern is tried."""
+
+_RELATIVE_HINTS: Final = (
+    "sok", "bsk", "besuk", "suk", "tomorrow", "lusa", "emben", "pageto", "marin", "maren", "kmrn", "wingi", "kamari", "maghi", "yesterday", "semalam", "malam",
+    "malem", "minggu", "mgg", "pekan", "bulan", "bln",
+)  # fmt: skip
+
 _RELATIVE: Final[tuple[tuple[re.Pattern[str], Callable[[date], date]], ...]] = tuple(
     (re.compile(pattern), shift)
     for pattern, shift in (
@@ -185,14 +194,18 @@ _RELATIVE: Final[tuple[tuple[re.Pattern[str], Callable[[date], date]], ...]] = t
 def find_day(question: str, today: date, election: Election) -> date | None:
     """The day a question asks about, if it names one: a date first, then a stage, then "besok" and the like."""
     text = question[:1000].casefold()
-    for pattern in (_ISO, _WORDED, _NUMBERED, _SLASHED, _BARE):
-        for match in pattern.finditer(text):
-            if (day := _date(match, today, election)) is not None:
+    if _DIGIT.search(text):
+        for pattern in (_ISO, _WORDED, _NUMBERED, _SLASHED, _BARE):
+            for match in pattern.finditer(text):
+                if (day := _date(match, today, election)) is not None:
+                    return day
+    if any(hint in text for hint in _STAGE_HINTS):
+        for pattern, name in _STAGES:
+            if pattern.search(text) and (day := _in_stage(name, today, election)) is not None:
                 return day
-    for pattern, name in _STAGES:
-        if pattern.search(text) and (day := _in_stage(name, today, election)) is not None:
-            return day
-    # The longer spans are listed last and win: in "minggu lalu" nobody means yesterday.
+    if not any(hint in text for hint in _RELATIVE_HINTS):
+        return None
+    # In "minggu lalu" nobody means yesterday: the longest span counts.
     moved = [shift(today) for pattern, shift in _RELATIVE if pattern.search(text)]
     return max(moved, key=lambda day: abs(day - today)) if moved else None
 

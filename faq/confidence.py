@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-CASES: Final = ("right", "wrong", "outside", "report")
-"""What a question may be: its best entry is meant; another entry is; it lies beside the subject; somebody wants to report a deed."""
+CASES: Final = ("right", "wrong", "outside")
+"""What a question may be, unless it is a report: its best entry is meant; another entry is; it lies beside the subject."""
+
+VERDICTS: Final = ("dilarang", "bersyarat", "boleh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +40,13 @@ class Signals:
     lead_report: float
     """Its lead over the wish to report."""
     outside: float
-    """What the ridge regression gives the best redirect."""
+    """Log-odds that it lies beside the subject."""
     report: float
-    """What the ridge regression gives the wish to report."""
+    """Log-odds that somebody wants to report a deed."""
     covered: float
     """Share of the question's weight that its own phrasings hold."""
     known: float
     """Share of the question's words that any phrasing holds."""
-    words: float
-    """Number of content words, on a logarithmic scale."""
-    reporting: float
-    """Does a word of reporting appear?"""
     risk: float
     """Words that make a "boleh" dangerous and that its phrasings do not hold."""
 
@@ -66,16 +64,18 @@ class Judge:
 
     weights: Mapping[str, Sequence[float]]
     """For each case the weights of the signals, the constant last."""
-    answer: float
-    """From this probability on, an entry is answered alone."""
-    answer_boleh: float
-    """The same for an entry whose verdict is boleh."""
-    answer_bersyarat: float
-    """The same for an entry whose verdict is bersyarat."""
+    wish: Sequence[float]
+    """The weights of the signals for the wish to report, the constant last."""
+    answer: Mapping[str, float]
+    """For each verdict the probability from which on an entry is answered alone."""
     report: float
-    """From this probability on, the tip flow is offered."""
+    """From these log-odds of the wish to report on, the tip flow is offered."""
     decline: float
     """From this probability of lying outside on, nothing is offered."""
+    lead_verdict: float
+    """What a "boleh" must lead the best entry of another verdict by."""
+    covered: float
+    """What share of the question the phrasings of a "boleh" must hold."""
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> Judge:
@@ -84,12 +84,29 @@ class Judge:
 
     def probabilities(self, signals: Signals) -> dict[str, float]:
         """How likely each case is."""
-        vector = [*signals.vector(), 1.0]
-        return dict(zip(CASES, softmax([sum(map(float.__mul__, self.weights[case], vector)) for case in CASES]), strict=True))
+        return dict(zip(CASES, softmax([_weighed(self.weights[case], signals) for case in CASES]), strict=True))
 
-    def needed(self, verdict: str) -> float:
-        """The probability that an answer with this verdict needs."""
-        return {"boleh": self.answer_boleh, "bersyarat": self.answer_bersyarat}.get(verdict, self.answer)
+    def reports(self, signals: Signals) -> float:
+        """How likely somebody wants to report a deed; from one half on, the tip flow is offered."""
+        return 1.0 / (1.0 + math.exp(max(-60.0, min(60.0, self.report - _weighed(self.wish, signals)))))
+
+    def answers(self, verdict: str, right: float, signals: Signals) -> bool:
+        """Is the best entry sure enough to be answered alone?"""
+        return right >= self.answer[verdict] and (verdict != "boleh" or self.safe(signals))
+
+    def safe(self, signals: Signals) -> bool:
+        """The guards of a "boleh": nothing of another verdict is near, nothing of weight or risk is left unexplained."""
+        return (
+            signals.lead_verdict >= self.lead_verdict
+            and signals.covered >= self.covered
+            and signals.risk == 0.0
+            and signals.ridge_lead > 0.0
+            and signals.bayes_lead > 0.0
+        )
+
+
+def _weighed(weights: Sequence[float], signals: Signals) -> float:
+    return sum(weight * value for weight, value in zip(weights, [*signals.vector(), 1.0], strict=True))
 
 
 def softmax(scores: Sequence[float], sharpness: float = 1.0) -> list[float]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 KINDS = {"PHONE": "phone", "NIK": "nik", "EMAIL": "email", "NIP": "nip", "KK": "nik", "BANK_ACCOUNT": "account"}
 MY_NAME = re.compile(
     r"\b(?:nama\s+(?:saya|sy|aku|gue)(?:\s+(?:adalah|ialah|itu))?|(?:perkenalkan|kenalkan)[, ]+(?:nama\s+)?(?:saya|sy|aku)|saya\s+bernama|my\s+name\s+is)"
-    r"[\s:,]+(?P<name>[^\W\d_][\w'.]*(?:\s(?!(?:dan|yang|yg|dari|di|ke|mau|ingin|melihat|kerja|bekerja|saya|sy|guru|staf|pns|asn|and|i)\b)[^\W\d_][\w'.]*){0,2})",
+    r"[\s:,]+(?!(?:tidak|tdk|tak|gak|ga|nggak|jangan|jgn|mau|tolong|mohon|bukan|belum|di|not)\b)(?P<name>[^\W\d_][\w'.]*(?:\s(?!(?:dan|yang|yg|dari|di|ke|mau|ingin|melihat|kerja|bekerja|saya|sy|guru|staf|pns|asn|and|i)\b)[^\W\d_][\w'.]*){0,2})",
     re.IGNORECASE,
 )
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from faq.calendar import Calendar, Election, find_day
 from faq.confidence import Judge, Signals, softmax
 from faq.entries import REPORT, STRICTNESS, Entry, Redirect, load_entries, load_redirects
-from faq.normalise import NEGATION, Lexicon, Reading
+from faq.normalise import Lexicon, Reading
 
 MODEL: Final = Path(__file__).parent / "model"
 
@@ -39,7 +39,20 @@ SHOWN: Final = 3
 SHARPNESS: Final = 3.0
 """How fast the shares of the candidates fall with their scores."""
 
-REPORTING: Final = frozenset({"lapor", "adu", "laporan", "aduan", "pengaduan", "pelapor", "bukti", "tindak", "periksa", "proses", "usut"})
+WORTH_SHOWING: Final = 0.01
+"""From this probability on, a third entry is worth offering."""
+
+TWO_ACTS: Final = 0.6
+"""Only where the second entry is this near to the first may a question name two acts."""
+
+JOINING: Final = frozenset({"dan", "sama", "terus", "lalu", "sambil", "sekaligus", "tetapi", "atau", "plus", "serta"})
+SPEAKER: Final = frozenset({"saya", "aku", "kami", "kita"})
+OTHERS: Final = frozenset(
+    "teman rekan kawan sahabat atasan bos pimpinan bawahan staf kepala kadis kabid kasi sekda camat lurah kades tetangga suami istri pasangan anak ayah ibu "
+    "bapak orang kakak adik ipar mertua paman bibi sepupu guru dosen dokter perawat bidan perangkat bupati walikota wali gubernur pegawai pns asn pppk honorer "
+    "sekretaris ketua satpol polisi tentara bendahara penyuluh pejabat dia mereka oknum seseorang kepsek".split()
+)
+OWNED: Final = OTHERS | frozenset("kantor dinas sekolah desa kelurahan kecamatan puskesmas instansi rumah grup kampung daerah kota kabupaten tempat unit bidang".split())
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -113,28 +126,27 @@ class Features:
         self.first_word = next((row for row, feature in enumerate(vocabulary) if is_word(feature)), len(vocabulary))
         self._rows_of = lru_cache(maxsize=5_000)(self._find_rows)
 
-    def _find_rows(self, word: str) -> tuple[int, ...]:
+    def _find_rows(self, word: str) -> Ints:
         row = self.row
-        return tuple(row[part] for part in parts(word) if part in row)
+        return np.array([row[part] for part in parts(word) if part in row], dtype=np.int32)
 
     def of(self, reading: Reading) -> tuple[Ints, Floats]:
         """The rows of a reading and their weights: parts of words and words each of length one."""
-        rows: list[int] = []
-        for word in reading.plain:
-            rows.extend(self._rows_of(word))
         known = self.row
-        rows.extend(known[feature] for feature in pairs(reading.roots) if feature in known)
-        every = np.array(rows, dtype=np.int32)
+        words = np.array([known[feature] for feature in pairs(reading.roots) if feature in known], dtype=np.int32)
+        every = np.concatenate([words, *map(self._rows_of, reading.plain)])
         every.sort()
-        edges = np.flatnonzero(np.concatenate(([True], every[1:] != every[:-1])))[: len(every)]
-        found = every[edges]
-        counts = np.diff(edges, append=len(every))
-        weights = (_TIMES[np.minimum(counts, len(_TIMES) - 1)] * self.idf[found]).astype(np.float32)
+        new = np.ones(len(every) + 1, dtype=bool)
+        np.not_equal(every[1:], every[:-1], out=new[1:-1])
+        edges = new.nonzero()[0]
+        found = every[edges[:-1]]
+        counts = np.minimum(edges[1:] - edges[:-1], len(_TIMES) - 1)
+        weights = _TIMES[counts] * self.idf[found]
         cut = int(found.searchsorted(self.first_word))
         for part in (weights[:cut], weights[cut:]):
             length = math.sqrt(float(part @ part))
             if length > 0.0:
-                part /= np.float32(length)
+                part *= np.float32(1.0 / length)
         return found, weights
 
 
@@ -161,19 +173,36 @@ class Voices:
 
     def scores(self, rows: Ints, weights: Floats) -> NDArray[np.float64]:
         """What both voices give to every class: an array of two rows."""
-        heavy = weights * self.scale[rows]
-        full = self.full[rows]
+        heavy = weights * self.scale.take(rows)
+        full = self.full.take(rows)
         many = full >= 0
-        total = (heavy[many] @ self.dense[full[many]].astype(np.float32)).astype(np.float64)
+        total = (heavy[many] @ self.dense.take(full[many], axis=0).astype(np.float32)).astype(np.float64)
         few = ~many
         rows, heavy = rows[few], heavy[few]
-        begins = self.start[rows]
-        lengths = self.start[rows + 1] - begins
-        ends = np.cumsum(lengths)
+        begins = self.start.take(rows)
+        lengths = self.start.take(rows + 1) - begins
+        ends = lengths.cumsum()
         if len(ends) and ends[-1]:
-            places = np.arange(ends[-1]) + np.repeat(begins - ends + lengths, lengths)
-            total += np.bincount(self.column[places], weights=np.repeat(heavy, lengths) * self.value[places], minlength=len(total))
+            places = np.repeat(begins - ends + lengths, lengths)
+            places += np.arange(len(places), dtype=np.int32)
+            loud = heavy.repeat(lengths)
+            loud *= self.value.take(places)
+            total += np.bincount(self.column.take(places), weights=loud, minlength=len(total))
         return total.reshape(2, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What somebody wants with a question, whatever the act: to know about an act, something beside the subject, or to report a deed."""
+
+    weight: NDArray[np.float16]
+    """For each feature what it says for "beside the subject" and for "to report", each against "to know"."""
+    constant: tuple[float, float]
+
+    def of(self, rows: Ints, weights: Floats) -> tuple[float, float]:
+        """The log-odds of lying beside the subject, and of the wish to report."""
+        outside, report = weights @ self.weight[rows].astype(np.float32)
+        return float(outside) + self.constant[0], float(report) + self.constant[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +254,11 @@ class Ranked:
 class Matcher:
     """The voices, and what their scores look like."""
 
-    def __init__(self, lexicon: Lexicon, features: Features, voices: Voices, words: Words, classes: Sequence[str], verdicts: Sequence[str]) -> None:
+    def __init__(self, lexicon: Lexicon, features: Features, voices: Voices, intent: Intent, words: Words, classes: Sequence[str], verdicts: Sequence[str]) -> None:
         self.lexicon = lexicon
         self.features = features
         self.voices = voices
+        self.intent = intent
         self.words = words
         self.classes = classes
         self.verdicts = verdicts
@@ -237,9 +267,10 @@ class Matcher:
 
     def rank(self, reading: Reading) -> Ranked:
         """Rank the entries for a question."""
-        return self.weigh(reading, self.voices.scores(*self.features.of(reading)))
+        rows, weights = self.features.of(reading)
+        return self.weigh(reading, self.voices.scores(rows, weights), self.intent.of(rows, weights))
 
-    def weigh(self, reading: Reading, heard: NDArray[np.float64]) -> Ranked:
+    def weigh(self, reading: Reading, heard: NDArray[np.float64], intent: tuple[float, float]) -> Ranked:
         """Rank the entries by what the voices say."""
         ridge, bayes = heard
         scores = ridge + bayes
@@ -263,12 +294,10 @@ class Matcher:
             bayes_lead=float(2 * bayes[first] - by_bayes.sum()) if bayes[first] >= by_bayes[1] else float(bayes[first] - by_bayes[1]),
             lead_outside=top - float(scores[outside]),
             lead_report=top - float(scores[-1]),
-            outside=float(ridge[outside]),
-            report=float(ridge[-1]),
+            outside=intent[0],
+            report=intent[1],
             covered=covered,
             known=known,
-            words=math.log1p(len(reading.content)),
-            reporting=float(any(word.lstrip(NEGATION) in REPORTING for word in reading.content)),
             risk=float(sum(1 for word in missing if word in self.lexicon.risk)),
         )
         return Ranked(tuple(int(number) for number in best), tuple(float(inside[number]) for number in best), outside, signals)
@@ -299,29 +328,48 @@ class Faq:
         reading = self.matcher.lexicon.read(question)
         if not reading.content:
             return Found(question, "decline", (), (), 0.0, None, about, False)
-        ranked = self.matcher.rank(reading)
+        return self.decide(question, reading, self.matcher.rank(reading), about)
+
+    def decide(self, question: str, reading: Reading, ranked: Ranked, day: date | None) -> Found:
+        """What follows from a ranking."""
         chances = self.judge.probabilities(ranked.signals)
-        sure = chances["right"]
-        shares = softmax(ranked.scores, SHARPNESS)
-        rest = sum(shares[1:]) or 1.0
-        candidates = tuple(
-            Candidate(
-                name := self.matcher.classes[number],
-                self.entries[name].verdict,
-                self.entries[name].title,
-                sure if place == 0 else chances["wrong"] * shares[place] / rest,
-            )
-            for place, number in enumerate(ranked.classes[:SHOWN])
-        )
-        first = candidates[0]
-        if chances["report"] >= self.judge.report:
-            return Found(question, "report", (), candidates, chances["report"], None, about, True)
-        if sure >= self.judge.needed(first.verdict):
-            return Found(question, "answer", (first.entry,), candidates, sure, None, about, False)
+        candidates = self._candidates(ranked, chances)
+        first, second = candidates[0], candidates[1]
+        another = about_another(reading.plain)
+        if (wish := self.judge.reports(ranked.signals)) >= 0.5:
+            return Found(question, "report", (), candidates, wish, None, day, True)
+        if self.judge.answers(first.verdict, first.confidence, ranked.signals):
+            return Found(question, "answer", (first.entry,), candidates, first.confidence, None, day, another)
+        if ranked.signals.lead < TWO_ACTS and (both := self._both(reading, ranked)):
+            return Found(question, "answer", both, candidates, first.confidence, None, day, another)
         if chances["outside"] >= self.judge.decline:
             redirect = self.redirects.get(self.matcher.classes[ranked.outside])
-            return Found(question, "decline", (), candidates, chances["outside"], redirect, about, False)
-        return Found(question, "choose", (), candidates, sure, None, about, False)
+            return Found(question, "decline", (), candidates, chances["outside"], redirect, day, another)
+        shown = candidates if candidates[2].confidence >= WORTH_SHOWING or second.confidence < WORTH_SHOWING else candidates[:2]
+        return Found(question, "choose", (), shown, first.confidence, None, day, another)
+
+    def _candidates(self, ranked: Ranked, chances: Mapping[str, float]) -> tuple[Candidate, ...]:
+        """The best entries with their probabilities: the first one's is fitted, the others share what is left for another entry."""
+        others = softmax(ranked.scores[1:], SHARPNESS)
+        sure = [chances["right"], *(chances["wrong"] * share for share in others)]
+        found = []
+        for number, confidence in zip(ranked.classes[:SHOWN], sure, strict=False):
+            entry = self.entries[self.matcher.classes[number]]
+            found.append(Candidate(entry.id, entry.verdict, entry.title, min(confidence, sure[0]) if found else confidence))
+        return tuple(found)
+
+    def _both(self, reading: Reading, ranked: Ranked) -> tuple[str, ...]:
+        """The two acts of a question that names two, strictest first; empty unless each part is sure of an entry that the whole ranks high."""
+        found: list[Entry] = []
+        for part in acts(reading):
+            alone = self.matcher.rank(part)
+            entry = self.entries[self.matcher.classes[alone.classes[0]]]
+            sure = self.judge.probabilities(alone.signals)["right"]
+            if alone.classes[0] not in ranked.classes[:4] or not self.judge.answers(entry.verdict, sure, alone.signals):
+                return ()
+            if entry not in found:
+                found.append(entry)
+        return tuple(entry.id for entry in strictest_first(found)) if len(found) == 2 else ()
 
 
 def load_model(folder: Path = MODEL) -> tuple[Matcher, Judge]:
@@ -339,11 +387,34 @@ def load_model(folder: Path = MODEL) -> tuple[Matcher, Judge]:
         lexicon,
         Features(vocabulary, array("idf")),
         Voices(array("scale"), array("full"), array("dense"), array("start"), array("column"), array("value")),
+        Intent(array("intent"), tuple(table["intent"])),
         Words({word: row for row, word in enumerate(words)}, array("word_weight"), array("word_used")),
         table["classes"],
         table["verdicts"],
     )
     return matcher, Judge.from_json(table["judge"])
+
+
+def acts(reading: Reading) -> list[Reading]:
+    """The two halves of a question that joins two acts; empty where neither half could stand alone."""
+    best: list[Reading] = []
+    for place, word in enumerate(reading.roots):
+        if word in JOINING:
+            halves = [Reading((), half, tuple(kept for kept in half if kept in reading.content)) for half in (reading.roots[:place], reading.roots[place + 1 :])]
+            if min(len(half.content) for half in halves) >= 2:
+                best = [Reading(half.roots, half.roots, half.content) for half in halves]
+    return best
+
+
+def about_another(plain: Sequence[str]) -> bool:
+    """Does somebody describe another person's deed? No "saya" is left once "suami saya" and the like are read as the other person."""
+    other = False
+    for place, word in enumerate(plain):
+        if word in OTHERS:
+            other = True
+        elif word in SPEAKER and (place == 0 or plain[place - 1] not in OWNED):
+            return False
+    return other
 
 
 def strictest_first(entries: Sequence[Entry]) -> list[Entry]:

@@ -21,7 +21,8 @@ NICKNAMES = {
     "balam": "bandar lampung", "bdl": "bandar lampung", "tubaba": "tulang bawang barat", "tuba": "tulang bawang", "pesibar": "pesisir barat",
     "pringsewu": "pringsewu", "lambar": "lampung barat", "lamsel": "lampung selatan", "lamteng": "lampung tengah", "lamtim": "lampung timur",
     "lampura": "lampung utara", "lamut": "lampung utara", "mesuji": "mesuji", "tangsel": "tangerang selatan", "jogja": "yogyakarta",
-    "solo": "surakarta", "bdg": "bandung", "sby": "surabaya", "jkt": "jakarta", "dki": "jakarta", "diy": "yogyakarta", "jabar": "jawa barat",
+    "solo": "surakarta", "bdg": "bandung", "sby": "surabaya", "jkt": "jakarta", "jaksel": "jakarta selatan", "jaktim": "jakarta timur", "jakbar": "jakarta barat", "jakut": "jakarta utara",
+    "jakpus": "jakarta pusat", "dki": "jakarta", "diy": "yogyakarta", "jabar": "jawa barat",
     "jateng": "jawa tengah", "jatim": "jawa timur", "sumut": "sumatera utara", "sumbar": "sumatera barat", "sumsel": "sumatera selatan",
     "kalbar": "kalimantan barat", "kalteng": "kalimantan tengah", "kalsel": "kalimantan selatan", "kaltim": "kalimantan timur",
     "kaltara": "kalimantan utara", "sulut": "sulawesi utara", "sulteng": "sulawesi tengah", "sulsel": "sulawesi selatan",
@@ -48,25 +49,42 @@ class Region:
         return f"{self.name}, {self.within}" if self.within else self.name
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Every region, with its name and its whole path in plain words."""
+
+    regions: tuple[Region, ...]
+    names: tuple[str, ...]
+    paths: tuple[str, ...]
+    larger: int
+    """So many of them, at the front, are provinces, regencies and cities."""
+
+
 @lru_cache(maxsize=1)
-def _all() -> tuple[tuple[Region, ...], tuple[str, ...]]:
+def known() -> _Known:
+    """All regions, loaded on first use (about a second: call it once at the start, beside other work)."""
     from lokal import wilayah
 
-    regions, names = [], []
+    large: list[Region] = []
+    small: list[Region] = []
     for province in wilayah.list_wilayah():
-        regions.append(Region(province.code, province.name, ""))
+        large.append(Region(province.code, province.name, ""))
         for regency in wilayah.list_wilayah(province.code):
-            regions.append(Region(regency.code, regency.name, province.name))
-            for district in wilayah.list_wilayah(regency.code):
-                regions.append(Region(district.code, district.name, f"{regency.name}, {province.name}"))
-    for region in regions:
-        names.append(_plain(region.name))
-    return tuple(regions), tuple(names)
+            large.append(Region(regency.code, regency.name, province.name))
+            within = f"{regency.name}, {province.name}"
+            small.extend(Region(district.code, district.name, within) for district in wilayah.list_wilayah(regency.code))
+    regions = (*large, *small)
+    paths = tuple(" ".join(_plain(part) for part in region.path.split(", ")) for region in regions)
+    return _Known(regions, tuple(_plain(region.name) for region in regions), paths, len(large))
 
 
 def _plain(name: str) -> str:
     words = re.sub(r"[^a-z0-9 ]+", " ", name.lower())
-    words = re.sub(r"^(kabupaten|kab|kota|provinsi|prov|kecamatan|kec|daerah (khusus )?(ibukota|istimewa))\s+", "", words.strip())
+    words = re.sub(
+        r"^(kabupaten|kab|kota|provinsi|prov|kecamatan|kec|daerah (khusus )?(ibukota|istimewa))\s+(administrasi\s+|adm\s+)?",
+        "",
+        words.strip(),
+    )
     return re.sub(r"\s+", " ", words).strip()
 
 
@@ -91,20 +109,20 @@ def find(words: str) -> Sequence[Region]:
 
     "Way Jepara, Lampung Timur" is narrowed by what stands behind the comma or the name of a larger region.
     """
-    regions, names = _all()
+    everything = known()
+    regions, names = everything.regions, everything.names
     level = re.match(r"\s*(kab|kota|kec|prov)", words.lower())
     said = _spelled_out(_plain(words.replace(",", " ")))
     if len(said) < 3:
         return ()
     exact = [number for number, name in enumerate(names) if name == said]
     if not exact:
-        exact = [number for number, name in enumerate(names) if said in f"{name} {_plain_path(regions[number])}" and _starts(name, said)]
+        exact = [number for number, path in enumerate(everything.paths) if said in path and _starts(names[number], said)]
+    if not exact and len(said) >= 5:
+        joined = said.replace(" ", "")
+        exact = [number for number, name in enumerate(names) if name.replace(" ", "").startswith(joined)]
     if not exact:
-        scored = process.extract(said, names, scorer=fuzz.ratio, score_cutoff=LIKE_ENOUGH, limit=AT_MOST)
-        best = scored[0][1] if scored else 0
-        exact = [number for _, score, number in scored if score >= best - 4]
-    if not exact:
-        exact = [number for number, name in enumerate(names) if len(said) >= 5 and name.startswith(said)]
+        exact = _alike(said, names[: everything.larger]) or _alike(said, names)
     found = sorted({regions[number] for number in exact}, key=lambda region: (len(region.code), region.code))
     if level:
         kinds = {"kab": "Kabupaten", "kota": "Kota"}
@@ -115,8 +133,10 @@ def find(words: str) -> Sequence[Region]:
     return tuple(found[:AT_MOST])
 
 
-def _plain_path(region: Region) -> str:
-    return " ".join(_plain(part) for part in region.path.split(", "))
+def _alike(said: str, names: Sequence[str]) -> list[int]:
+    """The names that are nearly what was typed."""
+    scored = process.extract(said, names, scorer=fuzz.ratio, score_cutoff=LIKE_ENOUGH, limit=AT_MOST)
+    return [number for _, score, number in scored if score >= scored[0][1] - 4]
 
 
 def _starts(name: str, said: str) -> bool:
@@ -125,4 +145,4 @@ def _starts(name: str, said: str) -> bool:
 
 def name_of(code: str) -> str:
     """The name of a region with what it lies in; the code itself when it is not known."""
-    return next((region.path for region in _all()[0] if region.code == code), code)
+    return next((region.path for region in known().regions if region.code == code), code)

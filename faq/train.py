@@ -13,7 +13,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from faq.confidence import CASES, Judge
 from faq.entries import ENTRIES, PHRASINGS, REDIRECTS, REPORT, load_entries, load_phrasings, load_redirects
-from faq.match import MODEL, Features, Floats, Ints, Matcher, Ranked, Voices, Words, pairs, parts
+from faq.match import MODEL, Features, Floats, Intent, Ints, Matcher, Ranked, Voices, Words, pairs, parts
 from faq.normalise import LEXICON, Lexicon, Reading
 
 SEEN: Final = 2
@@ -236,6 +236,50 @@ def quantise(ridge: Floats, bayes: Any) -> Voices:
     return Voices(scale, full, dense, start, np.nonzero(small)[1].astype(np.uint16), small[small != 0])
 
 
+INTENTS: Final = (1.0, 2.0, 4.0)
+"""How much one phrasing counts for each intent: to know, something else, to report; there are few of the last."""
+
+
+def fit_intent(corpus: Corpus, matrix: Any, without: NDArray[np.int64] | None = None) -> Intent:
+    """Learn what somebody wants, from every phrasing but those left out."""
+    from sklearn.linear_model import LogisticRegression
+
+    kind = intents(corpus)
+    seen = np.ones(len(kind), dtype=bool)
+    if without is not None:
+        seen[without] = False
+    lengths = np.digitize([len(reading.content) for reading in corpus.readings], LONG)
+    weights = np.array(INTENTS)[kind]
+    for other in (1, 2):
+        pair = seen & ((kind == 0) | (kind == other))
+        weights[pair] *= alike(lengths[pair], kind[pair] == other)
+    model = LogisticRegression(C=5.0, max_iter=400).fit(matrix[seen], kind[seen], sample_weight=weights[seen])
+    outside, report = (model.coef_[place] - model.coef_[0] for place in (1, 2))
+    constant = tuple(round(float(model.intercept_[place] - model.intercept_[0]), 6) for place in (1, 2))
+    return Intent(np.stack([outside, report], axis=1).astype(np.float16), (constant[0], constant[1]))
+
+
+def intents(corpus: Corpus) -> Ints:
+    """The intent of each phrasing: 0 to know, 1 something beside the subject, 2 to report."""
+    return ((corpus.number >= corpus.entries).astype(np.int32) + (corpus.number == len(corpus.classes) - 1)).astype(np.int32)
+
+
+FOLDS: Final = 6
+"""Blocks are left out together in so many groups when the intent is learnt."""
+
+
+def unseen_intents(corpus: Corpus, matrix: Any) -> NDArray[np.float64]:
+    """The intent of every phrasing as learnt without its block."""
+    found = np.zeros((len(corpus.rows), 2))
+    every = [block for _, block in blocks(corpus)]
+    for part in range(FOLDS):
+        left_out = np.concatenate(every[part::FOLDS])
+        intent = fit_intent(corpus, matrix, left_out)
+        said = matrix[left_out] @ intent.weight.astype(np.float32)
+        found[left_out] = said + np.array(intent.constant)
+    return found
+
+
 class Used:
     """Which content words are used for which entry, with or without a block of phrasings."""
 
@@ -303,11 +347,12 @@ def train(out: Path = MODEL) -> dict[str, Any]:
             Heard(name, block, solved.unseen(block), np.asarray((matrix[block] @ counts.bayes(block)).toarray(), dtype=np.float32))
             for name, block in blocks(corpus)
         ]
+        intent, guessed = fit_intent(corpus, matrix), unseen_intents(corpus, matrix)
         loudness = fit_loudness(corpus, heard)
         voices = quantise(np.asarray(matrix.T @ solved.dual, dtype=np.float32) * np.float32(loudness), counts.bayes())
         del solved
-        matcher = Matcher(corpus.lexicon, corpus.features, voices, used.without(), corpus.classes, corpus.verdicts)
-        unseen = rank_unseen(corpus, used, heard, loudness)
+        matcher = Matcher(corpus.lexicon, corpus.features, voices, intent, used.without(), corpus.classes, corpus.verdicts)
+        unseen = rank_unseen(corpus, used, heard, guessed, loudness)
         judge = fit_judge(unseen, corpus)
     write(out, corpus, matcher, judge, loudness)
     return {
@@ -349,34 +394,104 @@ def fit_loudness(corpus: Corpus, heard: Sequence[Heard]) -> float:
     return round(float(weights[0] / weights[1]), 4)
 
 
-def rank_unseen(corpus: Corpus, used: Used, heard: Sequence[Heard], loudness: float) -> list[Unseen]:
+def rank_unseen(corpus: Corpus, used: Used, heard: Sequence[Heard], guessed: NDArray[np.float64], loudness: float) -> list[Unseen]:
     """Rank every phrasing as if its block had never been seen."""
     found: list[Unseen] = []
     for one in heard:
-        matcher = Matcher(corpus.lexicon, corpus.features, NO_VOICES, used.without(one.block), corpus.classes, corpus.verdicts)
+        matcher = Matcher(corpus.lexicon, corpus.features, NO_VOICES, NO_INTENT, used.without(one.block), corpus.classes, corpus.verdicts)
         for place, row in enumerate(one.block):
             if corpus.readings[row].roots:
                 said = np.stack([one.ridge[place] * loudness, one.bayes[place]]).astype(np.float64)
-                found.append(Unseen(one.name, int(row), int(corpus.number[row]), matcher.weigh(corpus.readings[row], said)))
+                intent = (float(guessed[row, 0]), float(guessed[row, 1]))
+                found.append(Unseen(one.name, int(row), int(corpus.number[row]), matcher.weigh(corpus.readings[row], said, intent)))
     return found
 
 
-NO_VOICES: Final = Voices(*(np.zeros(1, dtype=kind) for kind in (np.float32, np.int32, np.int8, np.int32, np.uint16, np.int8)))
+NO_VOICES: Final = Voices(
+    np.zeros(1, np.float32), np.zeros(1, np.int32), np.zeros((1, 1), np.int8), np.zeros(1, np.int32), np.zeros(1, np.uint16), np.zeros(1, np.int8)
+)
+NO_INTENT: Final = Intent(np.zeros((1, 2), np.float16), (0.0, 0.0))
+
+
+WRONG_AT_MOST: Final[Mapping[str, float]] = {"dilarang": 0.008, "bersyarat": 0.008, "boleh": 0.002}
+"""Share of answers with this verdict that may have another verdict in truth, measured on unseen registers."""
+
+REPORTS_MISSED: Final = 0.03
+"""Share of the reports that may be taken for questions."""
+
+LONG_AT_MOST: Final = 8.0
+"""What a long question beside the subject may count for at most; there are few."""
+
+LONG: Final = (3, 5, 7, 10, 14)
+"""Numbers of content words between which questions count as equally long."""
 
 
 def fit_judge(unseen: Sequence[Unseen], corpus: Corpus) -> Judge:
     """Fit the probabilities of the cases, and choose the thresholds."""
+    entries, classes = corpus.entries, len(corpus.classes)
+    asked = [one for one in unseen if one.case(entries, classes) != "report"]
+    signals = np.array([one.ranked.signals.vector() for one in asked])
+    cases = np.array([CASES.index(one.case(entries, classes)) for one in asked])
+    lengths = np.digitize([len(corpus.readings[one.row].content) for one in asked], LONG)
+    weights = fit_cases(signals, cases, alike(lengths, cases == CASES.index("outside")))
+    wish, report = fit_wish(unseen, corpus)
+    judge = Judge(weights, wish, dict.fromkeys(WRONG_AT_MOST, 0.0), report, decline=0.5, lead_verdict=0.1, covered=0.6)
+    return replace(judge, answer=fit_answers(judge, asked, corpus))
+
+
+def alike(lengths: NDArray[np.intp], outside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weights under which questions beside the subject are as long as the others: how long a question is must not tell what it is about."""
+    size = len(LONG) + 1
+    inside = np.bincount(lengths[~outside], minlength=size) / max(1, int((~outside).sum()))
+    beside = np.bincount(lengths[outside], minlength=size) / max(1, int(outside.sum()))
+    weights = np.ones(len(lengths))
+    weights[outside] = np.minimum(LONG_AT_MOST, inside / np.maximum(beside, 1e-6))[lengths[outside]]
+    weights[outside] /= weights[outside].mean()
+    return weights
+
+
+def fit_cases(signals: NDArray[np.float64], cases: NDArray[np.intp], weights: NDArray[np.float64]) -> dict[str, list[float]]:
+    """Fit the probabilities of the cases."""
+    return dict(zip(CASES, _logistic(signals, cases, weights), strict=True))
+
+
+def fit_wish(unseen: Sequence[Unseen], corpus: Corpus) -> tuple[list[float], float]:
+    """Fit the wish to report, and choose the log-odds from which on the tip flow is offered."""
+    signals = np.array([one.ranked.signals.vector() for one in unseen])
+    wish = np.array([one.number == len(corpus.classes) - 1 for one in unseen])
+    lengths = np.digitize([len(corpus.readings[one.row].content) for one in unseen], LONG)
+    (weights,) = _logistic(signals, wish.astype(np.intp), alike(lengths, wish))
+    odds = signals[wish] @ np.array(weights[:-1]) + weights[-1]
+    return weights, round(float(np.quantile(odds, REPORTS_MISSED)), 4)
+
+
+def _logistic(signals: NDArray[np.float64], cases: NDArray[np.intp], weights: NDArray[np.float64]) -> list[list[float]]:
+    """A logistic regression: the weights of the signals for each case, the constant last."""
     from sklearn.linear_model import LogisticRegression
 
-    entries, classes = corpus.entries, len(corpus.classes)
-    signals = np.array([one.ranked.signals.vector() for one in unseen])
-    cases = np.array([CASES.index(one.case(entries, classes)) for one in unseen])
     middle, spread = signals.mean(axis=0), signals.std(axis=0) + 1e-9
-    model = LogisticRegression(C=1.0, max_iter=2000).fit((signals - middle) / spread, cases)
+    model = LogisticRegression(C=1.0, max_iter=2000).fit((signals - middle) / spread, cases, sample_weight=weights)
     slopes = model.coef_ / spread
-    constant = model.intercept_ - slopes @ middle
-    weights = {case: [round(float(value), 6) for value in (*slopes[place], constant[place])] for place, case in enumerate(CASES)}
-    return Judge(weights, answer=0.6, answer_boleh=0.9, answer_bersyarat=0.6, report=0.5, decline=0.5)
+    constants = model.intercept_ - slopes @ middle
+    return [[round(float(value), 6) for value in (*slope, constant)] for slope, constant in zip(slopes, constants, strict=True)]
+
+
+def fit_answers(judge: Judge, asked: Sequence[Unseen], corpus: Corpus) -> dict[str, float]:
+    """For each verdict the lowest probability from which on few enough answers have another verdict in truth."""
+    found: dict[str, float] = {}
+    for verdict, at_most in WRONG_AT_MOST.items():
+        lines = []
+        for one in asked:
+            if corpus.verdicts[one.ranked.classes[0]] == verdict:
+                right = judge.probabilities(one.ranked.signals)["right"]
+                if judge.answers(verdict, right, one.ranked.signals):
+                    lines.append((right, corpus.verdicts[one.number] != verdict))
+        lines.sort(reverse=True)
+        wrong = np.cumsum([line[1] for line in lines])
+        share = wrong / np.arange(1, len(lines) + 1)
+        enough = np.flatnonzero(share <= at_most)
+        found[verdict] = round(lines[int(enough[-1])][0], 4) if len(enough) else 1.0
+    return found
 
 
 def write(out: Path, corpus: Corpus, matcher: Matcher, judge: Judge, loudness: float) -> None:
@@ -391,6 +506,7 @@ def write(out: Path, corpus: Corpus, matcher: Matcher, judge: Judge, loudness: f
         "start": voices.start,
         "column": voices.column,
         "value": voices.value,
+        "intent": matcher.intent.weight,
         "word_weight": words.weight,
         "word_used": words.used,
     }
@@ -404,6 +520,7 @@ def write(out: Path, corpus: Corpus, matcher: Matcher, judge: Judge, loudness: f
         "sources": source_hash(),
         "classes": list(corpus.classes),
         "verdicts": list(corpus.verdicts),
+        "intent": list(matcher.intent.constant),
         "loudness": loudness,
         "judge": asdict(judge),
     }

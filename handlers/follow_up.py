@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from bot.chat import Chat, Name, Reader, Rejected
 from bot.messages import Answer, Option
-from bot.questions import case_code, choice, collect, text
+from bot.questions import NO, YES, captions, case_code, choice, collect, sent_photos, text
 from bot.receipts import CodeSessions
 from bot.turn import Turn
 from storage.cases import CLOSED, NEW, TIPSTER, Cases, OpenCase
 
 WORDS_AT_MOST, MOST_PHOTOS, SHOWN = 2000, 10, 6
+WITHDRAW = Option("withdraw_yes", keywords=("hapus", *YES.keywords))
+STAY = Option("withdraw_no", keywords=NO.keywords)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +42,29 @@ async def follow_up(chat: Chat) -> FollowUp | None:
     messages = [f"{entry.day}: {entry.words}" for entry in case.entries if entry.kind == "team"][-SHOWN:]
     wishes = ("danger", "withdraw", "done") if case.status == CLOSED else ("add", "photos", "danger", "withdraw", "done")
     status = "asked" if case.whose_turn == TIPSTER and case.status != CLOSED else "new" if case.status == NEW else case.status
-    wish = await chat.ask(
-        "next",
-        choice(*wishes),
-        text="status_with_messages" if messages else "status",
-        alias=case.alias,
-        day=case.day.strftime("%d/%m/%Y"),
-        status=Name(f"follow_up.state.{status}"),
-        photos=case.head.get("photos", 0),
-        messages="\n\n".join(messages),
-    )
-    if wish == "add":
-        words = await chat.ask("words", text(at_most=WORDS_AT_MOST))
-        return FollowUp(handle, wish, words)
+    if "photos" in wishes and "next" not in chat.answers and sent_photos(chat, "more_photos"):
+        wish = "photos"
+    else:
+        wish = await chat.ask(
+            "next",
+            choice(*wishes),
+            text="status_with_messages" if messages else "status",
+            alias=case.alias,
+            day=case.day.strftime("%d/%m/%Y"),
+            status=Name(f"follow_up.state.{status}"),
+            photos=case.head.get("photos", 0),
+            messages="\n\n".join(messages),
+        )
     if wish == "photos":
         photos = await collect(chat, "more_photos", at_most=MOST_PHOTOS)
-        return FollowUp(handle, wish, photos=tuple(photos)) if photos else None
-    if wish == "danger":
-        words = await chat.ask("danger_words", text(at_most=WORDS_AT_MOST, optional=True))
-        return FollowUp(handle, wish, words)
+        return FollowUp(handle, wish, captions(chat, "more_photos"), tuple(photos)) if photos else None
+    if wish in ("add", "danger"):
+        name = "words" if wish == "add" else "danger_words"
+        words = await chat.ask(name, text(at_most=WORDS_AT_MOST, optional=wish == "danger"))
+        words = " ".join(part for part in (words, captions(chat, "more_photos")) if part)
+        return FollowUp(handle, wish, words, tuple(sent_photos(chat, "more_photos")))
     if wish == "withdraw":
-        sure = await chat.confirm("withdraw_sure", choice(Option("withdraw_yes"), Option("withdraw_no")), alias=case.alias)
+        sure = await chat.confirm("withdraw_sure", choice(WITHDRAW, STAY), alias=case.alias)
         return FollowUp(handle, wish) if sure == "withdraw_yes" else None
     return FollowUp(handle, "read")
 
@@ -70,7 +74,7 @@ async def saved_code(chat: Chat) -> str | None:
     handle = (await chat.ask("handle", text())).strip()
 
     def read(answer: Answer) -> str:
-        digits = "".join(sign for sign in answer.text if sign.isdigit())
+        digits = chat.reads.sessions.last_group(answer.receipt) or "".join(sign for sign in answer.text if sign.isdigit())
         if answer.choice == "later":
             return "later"
         if len(digits) >= 4 and chat.reads.last_groups.fits(handle, digits[-4:]):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from bot.chat import Chat, Go, Reader, Rejected
 from bot.messages import Answer, Option
 from bot.questions import either
+
+MISTYPED = re.compile(r"\d(?:[\s.\-]{0,3}\d){14,23}")
+"""Digits that are nearly a receipt code; a code without a mistake was recognised at the door."""
 
 TOPICS = ("self_check", "tip", "follow_up", "privacy", "language")
 
@@ -29,5 +34,7 @@ async def menu(chat: Chat) -> Go:
     if isinstance(wish, str):
         return Go(wish)
     if wish.photos:
-        return Go("tip", {"photos": Answer(photos=wish.photos)})
+        return Go("tip", {"photos": Answer(photos=wish.photos, text=wish.text)})
+    if MISTYPED.fullmatch(wish.text.strip()):
+        return Go("follow_up", {"code": Answer(text=wish.text)})
     return Go("self_check", {"question": Answer(text=wish.text)})

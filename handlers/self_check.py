@@ -17,9 +17,17 @@ from storage.counts import Counts
 
 ASKS_LENGTH = 1500
 BROWSE = Option("browse", keywords=("topik", "pilih topik", "topics"))
-FIRST_TOPICS = ("sosmed", "kampanye", "foto", "atribut", "keluarga", "pengaruh", "pelayanan", "pemungutan")
-MORE_TOPICS = ("fasilitas", "karier", "keputusan", "lapor", "masa-tenang", "partai", "pencalonan", "status", "uang", "umum")
+TOPICS = (
+    *("sosmed", "kampanye", "foto", "atribut", "keluarga", "pengaruh", "pelayanan"),
+    *("pemungutan", "fasilitas", "karier", "keputusan", "lapor", "masa-tenang", "partai"),
+    *("pencalonan", "status", "uang", "umum"),
+)
 PAGE = 7
+"""So many rows of a list, so that "more", back and cancel have room beside them."""
+ASIDE_LENGTH = 200
+"""Words longer than this, where any words are taken, are a story and not a question."""
+TELLS_ENOUGH = 20
+"""A report of so many characters is carried over into the tip (as long as the tip's own least)."""
 STRICT = {"dilarang": 0, "tanya": 1, "bersyarat": 2, "boleh_syarat": 3, "boleh": 4}
 OPENS_A_QUESTION = re.compile(
     r"^(?:(?:min|kak|pak|bu|apakah|apa|kalau|kalo|klo|terus|trus|eh|mau tanya|tanya)[ ,]+)*"
@@ -43,6 +51,8 @@ class _Asked:
     words: str = ""
     entry: str = ""
     browse: bool = False
+    photos: Answer | None = None
+    day: str = ""
 
 
 def self_check(faq: Faq) -> Flow:
@@ -51,16 +61,19 @@ def self_check(faq: Faq) -> Flow:
     async def flow(chat: Chat) -> Feedback | Go | None:
         """Find what is meant, answer it, and stay for what follows."""
         asked = await chat.ask("question", _question(faq))
+        today = date.fromisoformat(asked.day) if asked.day else chat.now.date()
+        if asked.photos:
+            return Go("tip", {"photos": asked.photos})
         if asked.browse:
-            return await _answers(chat, faq, (await _browse(chat, faq),), asked.words, chat.now.date())
+            return await _answers(chat, faq, (await _browse(chat, faq),), asked.words, today)
         if asked.entry:
-            return await _answers(chat, faq, (asked.entry,), "", chat.now.date())
-        found = faq.ask(asked.words, chat.now.date())
+            return await _answers(chat, faq, (asked.entry,), "", today)
+        found = faq.ask(asked.words, today)
         chat.count(f"self_check.{found.outcome}")
         if found.outcome == "report":
             wish = await chat.ask("report", choice(Option("report_yes", keywords=YES.keywords), Option("report_no", keywords=NO.keywords)))
             if wish == "report_yes":
-                return Go("tip")
+                return _reported(chat, asked.words)
         if found.outcome == "decline":
             return _declined(chat, found)
         entries = found.entries
@@ -71,9 +84,17 @@ def self_check(faq: Faq) -> Flow:
             entries = (picked,)
         if found.about_another:
             chat.say("about_another")
-        return await _answers(chat, faq, entries, asked.words, found.day or chat.now.date())
+        return await _answers(chat, faq, entries, asked.words, found.day or today)
 
     return flow
+
+
+def _reported(chat: Chat, words: str) -> Go:
+    """On to the tip, with what was told already."""
+    if len(words) < TELLS_ENOUGH:
+        return Go("tip")
+    chat.say("report_carried")
+    return Go("tip", {"what": Answer(text=words)})
 
 
 def _question(faq: Faq) -> Reader[_Asked]:
@@ -84,12 +105,20 @@ def _question(faq: Faq) -> Reader[_Asked]:
             entry = answer.choice.removeprefix("entry:")
             if entry not in faq.entries:
                 raise Rejected("self_check.decline")
-            return _Asked(entry=entry)
+            return _Asked(entry=entry, day=answer.day)
         if answer.choice == BROWSE.value or answer.text.strip().lower() in BROWSE.keywords:
-            return _Asked(browse=True)
-        return _Asked(words=words.read(answer))
+            return _Asked(browse=True, day=answer.day)
+        if answer.photos:
+            return _Asked(photos=answer)
+        return _Asked(words=words.read(answer), day=answer.day)
 
     return Reader(read, options=(BROWSE,), free_text=True)
+
+
+def _words_or_photos() -> Reader[str | Answer]:
+    """Words are the next question, photos the start of a tip."""
+    words = text(at_most=ASKS_LENGTH)
+    return Reader(lambda answer: answer if answer.photos else words.read(answer), free_text=True)
 
 
 async def _pick_one(chat: Chat, faq: Faq, found: Found, name: str) -> str | None:
@@ -118,18 +147,20 @@ async def _no_answer(chat: Chat, words: str, found: Found) -> Feedback | None:
 
 async def _browse(chat: Chat, faq: Faq) -> str:
     """An entry chosen by topic."""
-    topic = await chat.ask("topic", choice(*FIRST_TOPICS, "more_topics"))
-    if topic == "more_topics":
-        topic = await chat.ask("topic.more", choice(*MORE_TOPICS), text="topic")
+    known = {entry.id.split(".")[0] for entry in faq.entries.values()}
+    topic = await _paged(chat, "topic", [Option(topic) for topic in TOPICS if topic in known], Option("more_topics"))
     entries = [entry for entry in faq.entries.values() if entry.id.split(".")[0] == topic]
-    for page in range(0, len(entries), PAGE):
-        options = [Option(entry.id, _title(chat, entry)) for entry in entries[page : page + PAGE]]
-        if page + PAGE < len(entries):
-            options.append(Option("more_entries"))
-        picked = await chat.ask(f"pick.{page}", choice(*options), text="pick")
-        if picked != "more_entries":
+    return await _paged(chat, "pick", [Option(entry.id, _title(chat, entry)) for entry in entries], Option("more_entries"))
+
+
+async def _paged(chat: Chat, name: str, options: Sequence[Option], more: Option) -> str:
+    """One of many options, shown page by page."""
+    for start in range(0, len(options), PAGE):
+        rest = (more,) if start + PAGE < len(options) else ()
+        picked = await chat.ask(f"{name}.{start}" if start else name, choice(*options[start : start + PAGE], *rest), text=name)
+        if picked != more.value:
             return picked
-    return entries[0].id
+    raise AssertionError("the last page has no more")
 
 
 async def _answers(chat: Chat, faq: Faq, entries: Sequence[str], words: str, day: date) -> Feedback | Go | None:
@@ -190,7 +221,10 @@ async def _afterwards(chat: Chat, faq: Faq, entry: Entry, title: str, words: str
     """Legal basis, sanction, what instead, a text to pass on; as often as wanted."""
     left = ["basis", "sanction", "instead", "share", "again", "tip", "helpful", "not_helpful"]
     for step in range(len(left)):
-        wish = await chat.ask(f"next.{number}.{step}", either([Option(one) for one in left], text(at_most=ASKS_LENGTH)), text="more")
+        reader = either([Option(one) for one in left], _words_or_photos())
+        wish = await chat.ask(f"next.{number}.{step}", reader, text="more")
+        if isinstance(wish, Answer):
+            return Go("tip", {"photos": wish})
         if wish == "again":
             return Go("self_check")
         if wish == "tip":
@@ -271,7 +305,7 @@ def aside(faq: Faq) -> Callable[[str, bool, str, datetime], Sequence[Said] | Non
     """Answers a question to the FAQ that comes in the middle of another conversation, in one short card."""
 
     def answer(words: str, free_text: bool, language: str, now: datetime) -> Sequence[Said] | None:
-        if free_text and not OPENS_A_QUESTION.match(words.strip()):
+        if free_text and (len(words) > ASIDE_LENGTH or not OPENS_A_QUESTION.match(words.strip())):
             return None
         found = faq.ask(words, now.date())
         if found.outcome != "answer":

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from bot.chat import Chat, Go, Name, Rejected
 from bot.messages import Answer, Option
-from bot.questions import captions, choice, collect, either, found_by, past_day, text
+from bot.questions import NO, YES, captions, choice, collect, either, found_by, past_day, text
 from bot.receipts import LastGroups
 from bot.turn import Flow, NotReady, Turn
 from faq.regions import Region
@@ -27,6 +27,10 @@ KINDS = {
 UNSURE = Option("unsure", keywords=("tidak tahu", "tidak yakin", "lupa", "entah", "ga tau", "gatau", "gak tahu", "not sure"))
 WHAT_AT_LEAST, WHAT_AT_MOST, WHO_AT_MOST, MORE_AT_MOST = 20, 3000, 300, 1500
 MOST_PHOTOS = 10
+PLACES = 7
+"""So many places are offered at once: with "none", back and cancel the ten rows of a list."""
+REMOVE = Option("remove", keywords=("hapus", "hapus saja", *YES.keywords))
+KEEP = Option("keep", keywords=("biarkan saja", *NO.keywords))
 EDITABLE = ("indicator", "where", "when", "what", "who", "photos", "more")
 
 
@@ -87,7 +91,7 @@ async def _place(chat: Chat, search: Search) -> Region | None:
             return None
         if len(found) == 1:
             return found[0]
-        offered = tuple(Option(region.code, region.name, region.within) for region in found[:8])
+        offered = tuple(Option(region.code, region.name, region.within) for region in found[:PLACES])
         code = await chat.ask(f"where_which{suffix}", choice(*offered, Option("none")), text="where_which")
         if code != "none":
             return next(region for region in found if region.code == code)
@@ -109,8 +113,9 @@ async def _without_identity(chat: Chat, identity: Identity, *texts: str) -> tupl
     if not kinds:
         return texts
     names = [Name(f"tip.identity_kinds.{kind}") for kind in kinds]
-    if await chat.confirm("identity", choice("remove", "keep"), kinds=names) == "remove":
-        return tuple(words for _, words in found)
+    without = [words for _, words in found]
+    if await chat.confirm("identity", choice(REMOVE, KEEP), kinds=names, without=without) == "remove":
+        return tuple(without)
     return texts
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from panel import case, doors, inbox
+from panel import audit, case, doors, faq_desk, handover, inbox, statistics, team
 from panel.doors import ANYBODY, EVERYONE, GATE, HALF, TABLE, Gate, Route, Throttle
 from panel.pages import PANEL, Panel
 from storage.staff import READING
@@ -38,6 +38,10 @@ async def metrics(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound
     return web.Response(body=render(), content_type="text/plain", charset="utf-8")
 
+
+ADMIN, AUDITOR = frozenset({"admin"}), frozenset({"auditor"})
+FIGURES = READING | {"auditor", "admin"}
+DESK = READING | {"admin", "broadcaster", "approver"}
 
 ROUTES = (
     Route("GET", "/static/{name}", static, ANYBODY),
@@ -73,6 +77,27 @@ ROUTES = (
     Route("GET", "/laporan/{case}/serupa", case.similar_page, READING),
     Route("POST", "/laporan/{case}/gabung", case.join, READING),
     Route("POST", "/laporan/{case}/pisah", case.part, READING),
+    Route("GET", "/laporan/{case}/serahkan", handover.handover_page, READING),
+    Route("POST", "/laporan/{case}/serahkan", handover.handover, READING),
+    Route("POST", "/laporan/ekspor", inbox.ask_export, frozenset({"verifier"})),
+    Route("GET", "/persetujuan", handover.approvals, frozenset({"verifier", "auditor"})),
+    Route("POST", "/persetujuan/{approval}/setuju", handover.agree, frozenset({"verifier", "auditor"})),
+    Route("POST", "/persetujuan/{approval}/unduh", handover.export, frozenset({"verifier"})),
+    Route("GET", "/statistik", statistics.statistics, FIGURES),
+    Route("GET", "/statistik.csv", statistics.statistics_csv, FIGURES),
+    Route("GET", "/faq", faq_desk.desk, DESK),
+    Route("POST", "/faq/selesai", faq_desk.done, DESK),
+    Route("GET", "/tim", team.team, READING | {"admin", "auditor"}),
+    Route("POST", "/tim/undang", team.invite, ADMIN),
+    Route("POST", "/tim/undangan/batal", team.withdraw, ADMIN),
+    Route("POST", "/tim/tim", team.add_team, ADMIN),
+    Route("POST", "/tim/{account}/setuju", team.approve, READING | {"auditor"}),
+    Route("POST", "/tim/{account}/hapus", team.remove, ADMIN),
+    Route("POST", "/tim/{account}/peran", team.change_roles, ADMIN),
+    Route("POST", "/tim/{account}/bagikan", team.share, READING),
+    Route("GET", "/audit", audit.log, AUDITOR),
+    Route("POST", "/audit/segel", audit.sign, AUDITOR),
+    Route("GET", "/audit/laporan", audit.metadata, AUDITOR),
 )
 """Every page and action with the roles that may use it; nothing else exists on this listener."""
 

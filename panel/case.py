@@ -10,7 +10,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from panel.doors import audit, who
-from panel.pages import PANEL, form_of, go, page, texts
+from panel.pages import PANEL, election, form_of, go, page, texts
 from panel.related import Related, related
 from panel.similar import NEWEST, similar
 from storage import staff
@@ -153,7 +153,7 @@ def _related(request: web.Request, case: OpenCase) -> list[Related]:
     if panel.faq is None:
         return []
     words = " ".join(str(case.tip.get(name, "")) for name in ("what", "who", "more"))
-    return related(panel.faq, panel.calendar, words, str(case.tip.get("when", "")), case.day)
+    return related(panel.faq, election(panel), words, str(case.tip.get("when", "")), case.day)
 
 
 # --- photos ---------------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import jinja2
 from aiohttp import web
 
-from faq.calendar import Calendar
+from faq.calendar import Calendar, Election
 from storage.audit import AuditLog
 from storage.cases import Cases
 from storage.staff import READING, Accounts, Session
@@ -50,6 +50,11 @@ class Panel:
     metrics: Callable[[], bytes] | None = None
 
 
+def election(panel: Panel) -> Election:
+    """The election the installation works for."""
+    return panel.faq.election if panel.faq is not None else panel.calendar.election()
+
+
 PANEL = web.AppKey("panel", Panel)
 SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
 CSRF: web.RequestKey[str] = web.RequestKey("csrf", str)
@@ -76,7 +81,7 @@ def _flat(table: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
     return found
 
 
-def sentence(language: str, name: str, **facts: Any) -> str:
+def sentence(language: str, name: str, /, **facts: Any) -> str:
     """A sentence with its facts; raises `KeyError` for a name nobody wrote."""
     text = texts()[language][name]
     return text.format(**facts) if facts else text
@@ -204,7 +209,7 @@ def page(request: web.Request, template: str, *, status: int = 200, **facts: Any
     """A page in the reader's language."""
     language, session, panel = language_of(request), request.get(SESSION), request.app[PANEL]
 
-    def t(name: str, **given: Any) -> str:
+    def t(name: str, /, **given: Any) -> str:
         return sentence(language, name, **given)
 
     powers = session.account.powers if session and session.factor else frozenset[str]()

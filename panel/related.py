@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from faq.calendar import Calendar
+from faq.calendar import Election
 from faq.entries import Entry
 
 if TYPE_CHECKING:
@@ -28,13 +28,12 @@ class Related:
     sanction_pppk: str
 
 
-def related(faq: Faq, calendar: Calendar, words: str, when: str, arrived: dt.date) -> list[Related]:
+def related(faq: Faq, election: Election, words: str, when: str, arrived: dt.date) -> list[Related]:
     """The entries nearest to a tip's words, most likely first; the day of the deed decides the stage, else the day of arrival."""
     try:
         day = dt.date.fromisoformat(when)
     except ValueError:
         day = arrived
-    election = calendar.election()
     stage, before = election.stage(day), election.before_candidates(day)
     found = []
     for candidate in faq.ask(words, day).candidates[:SHOWN]:

@@ -16,13 +16,16 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, func
 from sqlalchemy import case as if_so
 
 from bot.messages import Address
+from storage import originals
 from storage.aliases import new_alias
 from storage.conversations import Conversations
-from storage.models import Case, Evidence, Group, Item, Seal, Staff
+from storage.models import Case, Evidence, Group, Item, Original, PushHandle, Seal, Staff
+from storage.push import Push
 from storage.statistics import WITHDRAWN as COUNTED_WITHDRAWN
 from storage.statistics import Statistics
 from storage.store import pages
 from storage.vault import (
+    ALG_SEALED,
     FILE_PAD,
     CaseKey,
     Receipt,
@@ -31,7 +34,9 @@ from storage.vault import (
     keyed,
     new_case_key,
     seal,
+    seal_to,
     unseal,
+    unseal_with,
 )
 
 NEW, OPEN, CLOSED, WITHDRAWN = "new", "open", "closed", "withdrawn"
@@ -58,6 +63,10 @@ class NewTip:
     facts: Mapping[str, Any]
     photos: Sequence[str]
     region: str
+    above: bool = False
+    """It concerns the office that would receive it: the next level up gets it."""
+    originals: Mapping[str, bytes] = field(default_factory=dict)
+    """Originals to be kept, by draft photo, as age files for the offline keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +154,32 @@ def working_days_after(day: dt.date, count: int) -> dt.date:
     return day
 
 
+UNREAD_HEAD = {"indicator": "", "kind": "", "region": "", "region_name": "", "when": "", "photos": 0, "danger": False, "offline": True}
+"""What a list shows of a case that is opened on its receivers' laptops alone."""
+
+
+def entry_of(key: CaseKey, case: bytes, item: bytes, record: bytes) -> Entry:
+    """One part of a case, opened; raises `Broken`."""
+    place = b"item.body" + case + item
+    sealed = record[3:4] == ALG_SEALED
+    body = json.loads(unseal_with(key.private, b"m", place, record) if sealed else unseal(key.items, b"m", place, record))
+    return Entry(item, body["kind"], body["order"], body["day"], body["words"], body["by"], body["facts"], tuple(body["photos"]))
+
+
 class Cases:
     """Opens, reads and continues cases; every method takes the connection of its transaction."""
 
-    def __init__(self, conversations: Conversations, clock: Callable[[], datetime], statistics: Statistics | None = None) -> None:
+    def __init__(
+        self,
+        conversations: Conversations,
+        clock: Callable[[], datetime],
+        statistics: Statistics | None = None,
+        *,
+        recovery: bytes = b"",
+        push: Push | None = None,
+    ) -> None:
         self.conversations, self.clock, self.statistics = conversations, clock, statistics
+        self.recovery, self.push = recovery, push
 
     def today(self) -> dt.date:
         """The day it is where the cases are worked on."""
@@ -158,8 +188,8 @@ class Cases:
     # --- the tipster's side ------------------------------------------------------------------------------------------------
 
     def open(self, connection: Connection, address: Address, tip: NewTip, receipt: Receipt) -> bytes:
-        """Seal a tip to its team and wrap it under its receipt. Raises `NoReceivers`."""
-        group, receivers = self._team(connection, tip.region)
+        """Seal a tip to its team (and the recovery key, where there is one) and wrap it under its receipt. Raises `NoReceivers`."""
+        group, receivers = self._team(connection, tip.region, above=tip.above)
         case, key = secrets.token_bytes(16), new_case_key()
         drafts = [photo for photo in tip.photos if self.conversations.photo_facts(connection, photo) is not None]
         head = {name: tip.facts.get(name, "") for name in ("indicator", "kind", "region", "region_name", "when")}
@@ -177,6 +207,7 @@ class Cases:
                 whose_turn=TEAM,
                 news=False,
                 head=self._seal_head(key, case, head),
+                recovery=key.sealed_to(self.recovery) if self.recovery else b"",
                 touched=tip.day,
                 deadline=working_days_after(tip.day, ANSWER_DAYS),
             )
@@ -184,12 +215,22 @@ class Cases:
         connection.execute(
             insert(Seal), [{"case_id": case, "staff_id": staff, "body": key.sealed_to(public)} for staff, public in receivers]
         )
-        photos = [self._adopt(connection, case, key, photo, tip.facts.get("when", "")) for photo in drafts]
+        photos = [self._adopt(connection, case, key, photo, tip.facts.get("when", ""), tip.originals.get(photo)) for photo in drafts]
         self._add(connection, key, case, "tip", facts=dict(tip.facts) | {"language": tip.language}, photos=photos)
         self._place_evidence(connection, case, photos)
         if self.statistics is not None:
             self.statistics.reported(connection, case, tip.day.isoformat()[:7], {**tip.facts, "region": tip.region})
         return case
+
+    def alias(self, connection: Connection, case: bytes) -> str:
+        """The two words by which the public notice page names a case."""
+        return str(connection.execute(select(Case.alias).where(Case.id == case)).scalar_one())
+
+    def notices(self, connection: Connection) -> list[str]:
+        """The aliases of the cases with news for their tipsters, in no order."""
+        found = list(connection.execute(select(Case.alias).where(Case.news.is_(True))).scalars())
+        secrets.SystemRandom().shuffle(found)
+        return found
 
     def known(self, connection: Connection, receipt: Receipt) -> bool:
         """Whether a case stands under this receipt."""
@@ -225,8 +266,11 @@ class Cases:
         connection.execute(update(Case).where(Case.lookup == receipt.lookup).values(news=False))
 
     def withdraw(self, connection: Connection, receipt: Receipt) -> bool:
-        """Destroy a case at its tipster's wish: its keys first, then its contents; only the row's bare count remains."""
-        row = connection.execute(select(Case.id).where(Case.lookup == receipt.lookup)).first()
+        """Destroy a case at its tipster's wish: its keys first, then its contents; only the row's bare count remains.
+
+        False when there is none, or when it stands under a legal hold.
+        """
+        row = connection.execute(select(Case.id).where(Case.lookup == receipt.lookup, Case.held.is_(False))).first()
         if row is None:
             return False
         if self.statistics is not None:
@@ -237,8 +281,10 @@ class Cases:
     def destroy(self, connection: Connection, case: bytes) -> None:
         """Remove a case: the keys first (seals and wrap), then items and photos, then the row."""
         connection.execute(delete(Seal).where(Seal.case_id == case))
-        connection.execute(update(Case).where(Case.id == case).values(wrapped=b"", lookup=secrets.token_bytes(16)))
+        connection.execute(delete(PushHandle).where(PushHandle.case_id == case))
+        connection.execute(update(Case).where(Case.id == case).values(wrapped=b"", recovery=b"", lookup=secrets.token_bytes(16)))
         connection.execute(delete(Item).where(Item.case_id == case))
+        connection.execute(delete(Original).where(Original.case_id == case))
         connection.execute(delete(Evidence).where(Evidence.case_id == case))
         connection.execute(delete(Case).where(Case.id == case))
 
@@ -295,11 +341,15 @@ class Cases:
     def _heads(self, connection: Connection, staff: bytes, private_key: bytes, names: Sequence[bytes]) -> list[Listed]:
         """These cases in this order, as far as they are sealed to the receiver."""
         columns = (Case.id, Case.alias, Case.day, Case.status, Case.whose_turn, Case.touched, Case.head, Case.deadline, Case.claimed_by)
-        query = select(*columns, Case.together, Case.news, Seal.body.label("seal")).join(Seal, Seal.case_id == Case.id)
+        query = select(*columns, Case.together, Case.news, Seal.body.label("seal"), Group.offline).join(Seal, Seal.case_id == Case.id)
+        query = query.join(Group, Group.id == Case.group_id)
         found: dict[bytes, Listed] = {}
         for row in connection.execute(query.where(Seal.staff_id == staff, Case.id.in_(names))).mappings():
-            key = case_key_by_seal(private_key, row["seal"])
-            head = json.loads(unseal(key.items, b"h", b"tip_case.head" + row["id"], row["head"]))
+            if row["offline"] or not private_key:
+                head = dict(UNREAD_HEAD)
+            else:
+                key = case_key_by_seal(private_key, row["seal"])
+                head = json.loads(unseal(key.items, b"h", b"tip_case.head" + row["id"], row["head"]))
             found[row["id"]] = Listed(
                 row["id"],
                 row["alias"],
@@ -365,17 +415,39 @@ class Cases:
         connection.execute(update(Case).where(Case.id == case_id).values(together=None))
 
     def by_seal(self, connection: Connection, staff: bytes, private_key: bytes, case: bytes) -> OpenCase | None:
-        """A case opened by a receiver; None when it is gone or was never sealed to them."""
-        query = select(Case, Seal.body.label("seal")).join(Seal, Seal.case_id == Case.id)
-        row = connection.execute(query.where(Case.id == case, Seal.staff_id == staff)).mappings().first()
-        if row is None:
+        """A case opened by a receiver; None when it is gone, was never sealed to them, or is opened offline alone."""
+        query = select(Case, Seal.body.label("seal"), Group.offline).join(Seal, Seal.case_id == Case.id)
+        query = query.join(Group, Group.id == Case.group_id).where(Case.id == case, Seal.staff_id == staff)
+        row = connection.execute(query).mappings().first()
+        if row is None or row["offline"] or not private_key:
             return None
         return self._opened(connection, row, case_key_by_seal(private_key, row["seal"]))
 
     def tell_tipster(self, connection: Connection, case: OpenCase, by: str, words: str) -> None:
-        """Answer the tipster, who reads it with the receipt code."""
+        """Answer the tipster, who reads it with the receipt code; a tipster who asked for it is told that there is news."""
         self._add(connection, case.key, case.id, "team", words=words, by=by)
         self._touch(connection, case.id, whose_turn=TIPSTER, status=OPEN if case.status == NEW else case.status, news=True, deadline=None)
+        if self.push is not None:
+            self.push.tell(connection, case.id, case.key, self.today())
+
+    def answer_unread(self, connection: Connection, staff: bytes, case: bytes, by: str, words: str) -> bool:
+        """Answer the tipster of a case that is opened offline alone: sealed to the case's public key, this server cannot read it back.
+
+        False when the case is not sealed to this receiver.
+        """
+        query = select(Case.public_key, Case.status).join(Seal, Seal.case_id == Case.id).where(Case.id == case, Seal.staff_id == staff)
+        row = connection.execute(query).first()
+        if row is None:
+            return False
+        item, body = self._item(connection, case, "team", words=words, by=by)
+        sealed = seal_to(row.public_key, b"m", b"item.body" + case + item, body)
+        connection.execute(insert(Item).values(id=item, case_id=case, body=sealed))
+        self._touch(connection, case, whose_turn=TIPSTER, status=OPEN if row.status == NEW else row.status, news=True, deadline=None)
+        return True
+
+    def hold(self, connection: Connection, case: bytes, on: bool) -> None:
+        """Put a case under a legal hold, or end it; the caller has made sure that two people agreed."""
+        connection.execute(update(Case).where(Case.id == case).values(held=on))
 
     def note(self, connection: Connection, case: OpenCase, by: str, words: str) -> None:
         """A note that only the team reads."""
@@ -435,20 +507,37 @@ class Cases:
         connection.execute(delete(Seal).where(Seal.case_id == case.id, Seal.staff_id == staff))
         connection.execute(insert(Seal).values(case_id=case.id, staff_id=staff, body=case.key.sealed_to(public_key)))
 
+    def share(self, connection: Connection, staff: bytes, private_key: bytes, other: bytes, public_key: bytes) -> int:
+        """Seal every case this receiver can open to another receiver; how many."""
+        rows = connection.execute(select(Seal.case_id, Seal.body).where(Seal.staff_id == staff)).all()
+        known = set(connection.execute(select(Seal.case_id).where(Seal.staff_id == other)).scalars())
+        missing = [row for row in rows if row.case_id not in known]
+        for row in missing:
+            body = case_key_by_seal(private_key, row.body).sealed_to(public_key)
+            connection.execute(insert(Seal).values(case_id=row.case_id, staff_id=other, body=body))
+        return len(missing)
+
     # --- inside ----------------------------------------------------------------------------------------------------------------
 
-    def _team(self, connection: Connection, region: str) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """The most local team that has receivers: the district's, the regency's, the province's, else the central one."""
+    def _team(self, connection: Connection, region: str, *, above: bool = False) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """The most local team that has receivers: the district's, the regency's, the province's, else the central one.
+
+        With `above` the next level up, where there is one.
+        """
         teams = connection.execute(select(Group.id, Group.region)).all()
         near = sorted((team for team in teams if region.startswith(team.region)), key=lambda team: -len(team.region))
         others = sorted((team for team in teams if team not in near), key=lambda team: len(team.region))
-        for team in (*near, *others):
-            query = select(Staff.id, Staff.public_key, Staff.roles).where(Staff.group_id == team.id, Staff.state == "active")
-            rows = connection.execute(query)
-            readers = [(row.id, row.public_key) for row in rows if {"reviewer", "verifier"} & set(row.roles.split(","))]
-            if readers:
-                return team.id, readers
-        raise NoReceivers
+        able = [(team.id, readers) for team in near if (readers := self._readers(connection, team.id))]
+        if not able:
+            able = [(team.id, readers) for team in others if (readers := self._readers(connection, team.id))][:1]
+        if not able:
+            raise NoReceivers
+        return able[1] if above and len(able) > 1 else able[0]
+
+    def _readers(self, connection: Connection, team: int) -> list[tuple[bytes, bytes]]:
+        """The receivers of a team, with their public keys."""
+        rows = connection.execute(select(Staff.id, Staff.public_key, Staff.roles).where(Staff.group_id == team, Staff.state == "active"))
+        return [(row.id, row.public_key) for row in rows if {"reviewer", "verifier"} & set(row.roles.split(","))]
 
     def _alias(self, connection: Connection) -> str:
         while True:
@@ -456,7 +545,7 @@ class Cases:
             if connection.execute(select(Case.id).where(Case.alias == alias)).first() is None:
                 return alias
 
-    def _adopt(self, connection: Connection, case: bytes, key: CaseKey, photo: str, claimed: str) -> str:
+    def _adopt(self, connection: Connection, case: bytes, key: CaseKey, photo: str, claimed: str, original: bytes | None = None) -> str:
         """Move a draft photo into a case under a new id and key; its metadata becomes statements."""
         draft = self.conversations.photo(connection, photo)
         if draft is None:
@@ -475,6 +564,8 @@ class Cases:
                 body=seal(key.file(evidence), b"p", b"evidence.body" + case + evidence, jpeg, FILE_PAD),
             )
         )
+        if original is not None:
+            originals.keep(connection, case, key, evidence, original, self.today())
         return evidence.hex()
 
     def _place_evidence(self, connection: Connection, case: bytes, photos: Sequence[str]) -> None:
@@ -495,8 +586,22 @@ class Cases:
         facts: Mapping[str, Any] | None = None,
         photos: Sequence[str] = (),
     ) -> None:
+        item, body = self._item(connection, case, kind, words=words, by=by, facts=facts, photos=photos)
+        connection.execute(insert(Item).values(id=item, case_id=case, body=seal(key.items, b"m", b"item.body" + case + item, body)))
+
+    def _item(
+        self,
+        connection: Connection,
+        case: bytes,
+        kind: str,
+        *,
+        words: str = "",
+        by: str = "",
+        facts: Mapping[str, Any] | None = None,
+        photos: Sequence[str] = (),
+    ) -> tuple[bytes, bytes]:
+        """A new item's id, and what is to be sealed."""
         order = connection.execute(select(func.count()).select_from(Item).where(Item.case_id == case)).scalar_one()
-        item = secrets.token_bytes(16)
         body = {
             "kind": kind,
             "order": order,
@@ -506,17 +611,13 @@ class Cases:
             "facts": dict(facts or {}),
             "photos": list(photos),
         }
-        sealed = seal(key.items, b"m", b"item.body" + case + item, json.dumps(body, ensure_ascii=False).encode())
-        connection.execute(insert(Item).values(id=item, case_id=case, body=sealed))
+        return secrets.token_bytes(16), json.dumps(body, ensure_ascii=False).encode()
 
     def _opened(self, connection: Connection, row: RowMapping, key: CaseKey) -> OpenCase:
         case = row["id"]
         entries = []
         for item in connection.execute(select(Item.id, Item.body).where(Item.case_id == case)):
-            body = json.loads(unseal(key.items, b"m", b"item.body" + case + item.id, item.body))
-            entries.append(
-                Entry(item.id, body["kind"], body["order"], body["day"], body["words"], body["by"], body["facts"], tuple(body["photos"]))
-            )
+            entries.append(entry_of(key, case, item.id, item.body))
         head = json.loads(unseal(key.items, b"h", b"tip_case.head" + case, row["head"]))
         return OpenCase(
             case,

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.messages import Address, Inbound, Outbound
 from storage.models import Conversation as ConversationRow
-from storage.models import DraftEvidence, Inbox, Outbox, Seen, Trace
+from storage.models import DraftEvidence, Erasure, Inbox, Outbox, Seen, Trace
 from storage.store import Retry
 from storage.vault import FILE_PAD, Broken, EpochKeys, keyed, seal, unseal
 
@@ -72,7 +72,10 @@ class Conversations:
         names = {epoch: keyed(epoch_key, b"seen", name, 16) for epoch, epoch_key in self.epochs.live()}
         if connection.execute(select(Seen.key).where(Seen.key.in_(list(names.values())))).first():
             return None
-        connection.execute(insert(Seen).values(key=names[number], epoch=number))
+        try:
+            connection.execute(insert(Seen).values(key=names[number], epoch=number))
+        except IntegrityError as error:  # another process received it at the same moment
+            raise Retry from error
         chat = self._chat(key, inbound.address)
         body = json.dumps(inbound.to_json()).encode()
         row = connection.execute(
@@ -132,6 +135,7 @@ class Conversations:
                 connection.execute(insert(ConversationRow).values(id=chat, **values))
             except IntegrityError as error:
                 raise Retry from error
+            self._move_drafts(connection, address)
         elif conversation.epoch == number:
             changed = connection.execute(
                 update(ConversationRow).where(ConversationRow.id == chat, ConversationRow.version == conversation.version).values(**values)
@@ -139,9 +143,11 @@ class Conversations:
             if changed.rowcount != 1:
                 raise Retry
         else:
-            connection.execute(delete(ConversationRow).where(ConversationRow.id == conversation.id))
+            mine = (ConversationRow.id == conversation.id) & (ConversationRow.version == conversation.version)
+            if connection.execute(delete(ConversationRow).where(mine)).rowcount != 1:
+                raise Retry
             connection.execute(insert(ConversationRow).values(id=chat, **values))
-            self._move_drafts(connection, conversation, number, key, chat)
+            self._move_drafts(connection, address)
 
     def forget(self, connection: Connection, conversation: Conversation) -> None:
         """Remove the conversation and its draft photos."""
@@ -190,11 +196,15 @@ class Conversations:
         facts: dict[str, Any] = json.loads(unseal(key, b"f", b"draft_evidence.facts" + row.id, row.facts))
         return facts
 
-    def _move_drafts(self, connection: Connection, old: Conversation, number: int, key: bytes, chat: bytes) -> None:
-        old_key = self.epochs.get(old.epoch)
-        if old_key is None:
+    def _move_drafts(self, connection: Connection, address: Address) -> None:
+        """Photos that stand under an older epoch key live on with their conversation."""
+        number, key = self.epochs.current()
+        chat = self._chat(key, address)
+        older = {self._chat(old, address): old for epoch, old in self.epochs.live() if epoch != number}
+        if not older:
             return
-        for row in connection.execute(select(DraftEvidence).where(DraftEvidence.chat == old.id)).mappings().all():
+        for row in connection.execute(select(DraftEvidence).where(DraftEvidence.chat.in_(list(older)))).mappings().all():
+            old_key = older[row["chat"]]
             facts = unseal(old_key, b"f", b"draft_evidence.facts" + row["id"], row["facts"])
             body = unseal(old_key, b"p", b"draft_evidence.body" + row["id"], row["body"])
             connection.execute(
@@ -290,7 +300,7 @@ class Conversations:
     def expire(self, connection: Connection) -> int:
         """Remove every row whose epoch key is gone; the number of conversations among them."""
         live = [number for number, _ in self.epochs.live()]
-        for table in (Inbox, Seen, DraftEvidence, Outbox, Trace):
+        for table in (Inbox, Seen, DraftEvidence, Outbox, Trace, Erasure):
             connection.execute(delete(table).where(table.epoch.not_in(live)))
         return connection.execute(delete(ConversationRow).where(ConversationRow.epoch.not_in(live))).rowcount
 

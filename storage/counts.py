@@ -5,13 +5,24 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage.models import Count, Unanswered
 
 WORDS_AT_MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that found no good answer, and the entries that were nearest."""
+
+    id: bytes
+    words: str
+    nearest: tuple[str, ...]
+    day: dt.date
 
 
 class Counts:
@@ -42,3 +53,13 @@ class Counts:
         connection.execute(
             insert(Unanswered).values(id=secrets.token_bytes(16), words=words[:WORDS_AT_MOST], nearest=" ".join(nearest)[:200], day=day)
         )
+
+    def unanswered(self, connection: Connection, limit: int) -> list[Asked]:
+        """The questions for the curators, newest first."""
+        query = select(Unanswered.id, Unanswered.words, Unanswered.nearest, Unanswered.day)
+        rows = connection.execute(query.order_by(Unanswered.day.desc(), Unanswered.id).limit(limit))
+        return [Asked(row.id, row.words, tuple(row.nearest.split()), row.day) for row in rows]
+
+    def read(self, connection: Connection, question: bytes) -> bool:
+        """A curator has read a question: it goes."""
+        return connection.execute(delete(Unanswered).where(Unanswered.id == question)).rowcount == 1

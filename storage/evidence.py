@@ -17,6 +17,10 @@ from typing import Any
 MAX_BYTES = 20 * 1000 * 1000
 """Telegram's own limit for a bot's downloads (Bot API, getFile)."""
 
+MAX_ANSWER = 40 * 1000 * 1000
+"""A clean photo of 4,096 by 4,096 pixels is far smaller, whatever it shows."""
+REASONS = ("kind", "large", "pixels", "moving", "broken")
+
 AT_ONCE = 2
 WAIT_SECONDS = 12
 
@@ -65,16 +69,7 @@ class Cleaner:
                 answer = _all(ours)
             except OSError as error:
                 raise Refused("broken") from error
-        if len(answer) < 8:
-            raise Refused("broken")
-        head_size, size = struct.unpack(">II", answer[:8])
-        facts = json.loads(answer[8 : 8 + head_size])
-        if "refused" in facts:
-            raise Refused(str(facts["refused"]))
-        jpeg = answer[8 + head_size :]
-        if len(jpeg) != size:
-            raise Refused("broken")
-        return Cleaned(jpeg, facts)
+        return _read(answer)
 
     def _hand_over(self, job: socket.socket) -> None:
         with self._lock:
@@ -114,7 +109,25 @@ class Cleaner:
 
 
 def _all(connection: socket.socket) -> bytes:
-    parts = []
+    """What the child answers, as far as it is of a sane size: a child that was taken over must not fill this process."""
+    found = bytearray()
     while part := connection.recv(1 << 18):
-        parts.append(part)
-    return b"".join(parts)
+        found += part
+        if len(found) > MAX_ANSWER:
+            return b""
+    return bytes(found)
+
+
+def _read(answer: bytes) -> Cleaned:
+    """The child's answer, trusted as little as the photo itself; raises `Refused`."""
+    try:
+        head_size, size = struct.unpack(">II", answer[:8])
+        facts = json.loads(answer[8 : 8 + head_size])
+    except (struct.error, ValueError):
+        raise Refused("broken") from None
+    jpeg = answer[8 + head_size :]
+    if isinstance(facts, dict) and facts.get("refused") in REASONS:
+        raise Refused(facts["refused"])
+    if not isinstance(facts, dict) or len(jpeg) != size or not jpeg.startswith(b"\xff\xd8\xff"):
+        raise Refused("broken")
+    return Cleaned(jpeg, facts)

@@ -46,6 +46,7 @@ BY_KEY = {"sqlite_with_rowid": False}
 
 DRAFT = "until answered or 24 h; its key is gone by 48 h"
 CASE = "as the tip: 180 days open, 90 days after closing"
+ORIGINAL = "90 days, longer only under a legal hold"
 STAFF = "while the account exists"
 
 
@@ -113,6 +114,16 @@ class Trace(Table):
     body: Mapped[bytes] = column(LargeBinary, "message ids, sealed under the epoch key", DRAFT)
 
 
+class Erasure(Table):
+    """A message that Twilio still holds and that is to be deleted there."""
+
+    __tablename__ = "erasure"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the message's id, under the epoch key", DRAFT, primary_key=True)
+    epoch: Mapped[int] = column(Integer, "which epoch key", DRAFT)
+    body: Mapped[bytes] = column(LargeBinary, "ids of the message and its media, sealed under the epoch key", DRAFT)
+
+
 class Group(Table):
     """A team of receivers and the regions it answers for."""
 
@@ -120,6 +131,7 @@ class Group(Table):
     id: Mapped[int] = column(Integer, "number of the group", STAFF, primary_key=True)
     name: Mapped[str] = column(String(120), "name of the team", STAFF)
     region: Mapped[str] = column(String(16), "Kemendagri code it answers for; empty: the central team", STAFF, default="")
+    offline: Mapped[bool] = column(Boolean, "its cases are opened on the receivers' own laptops alone", STAFF, default=False)
 
 
 class Staff(Table):
@@ -207,11 +219,13 @@ class Case(Table):
     whose_turn: Mapped[str] = column(String(8), "team or tipster", CASE)
     news: Mapped[bool] = column(Boolean, "an answer waits for the tipster", CASE, default=False)
     head: Mapped[bytes] = column(LargeBinary, "region, kind, date: for the list; sealed to the case's key", CASE)
+    recovery: Mapped[bytes] = column(LargeBinary, "the case's key, sealed to the recovery key; empty: there is none", CASE, default=b"")
     touched: Mapped[dt.date] = column(Date, "day of the last change", CASE)
     closed: Mapped[dt.date | None] = column(Date, "day it was closed", CASE, nullable=True)
     deadline: Mapped[dt.date | None] = column(Date, "day by which the team should answer", CASE, nullable=True)
     claimed_by: Mapped[bytes | None] = column(LargeBinary(16), "the receiver who works on it", CASE, nullable=True)
     together: Mapped[bytes | None] = column(LargeBinary(16), "random id shared by tips about the same event", CASE, nullable=True)
+    held: Mapped[bool] = column(Boolean, "under a legal hold, agreed by two people: not deleted on schedule", CASE, default=False)
 
 
 class Seal(Table):
@@ -243,6 +257,30 @@ class Evidence(Table):
     case_id: Mapped[bytes] = column(LargeBinary(16), "which case", CASE, ForeignKey("tip_case.id", ondelete="CASCADE"), index=True)
     facts: Mapped[bytes] = column(LargeBinary, "hashes and derived statements; sealed to the case's key", CASE)
     body: Mapped[bytes] = column(LargeBinary, "the photo, under a key of its own, padded to 64 KiB", CASE)
+
+
+class Original(Table):
+    """The untouched original of a photo, kept for a court because its sender said yes; only an offline key opens it."""
+
+    __tablename__ = "original"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "which photo", ORIGINAL, ForeignKey("evidence.id", ondelete="CASCADE"), primary_key=True)
+    case_id: Mapped[bytes] = column(LargeBinary(16), "which case", ORIGINAL, ForeignKey("tip_case.id", ondelete="CASCADE"), index=True)
+    day: Mapped[dt.date] = column(Date, "day it was kept", ORIGINAL, index=True)
+    body: Mapped[bytes] = column(LargeBinary, "an age file to the offline keys, under a key of the case, padded to 64 KiB", ORIGINAL)
+
+
+class PushHandle(Table):
+    """Where a tipster wants to be told, in one neutral sentence, that there is news: wrapped twice."""
+
+    __tablename__ = "push_handle"
+    __table_args__ = (BY_KEY,)
+    case_id: Mapped[bytes] = column(
+        LargeBinary(16), "which case", "30 days", ForeignKey("tip_case.id", ondelete="CASCADE"), primary_key=True
+    )
+    stop: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the token of the button that ends it", "30 days")
+    until: Mapped[dt.date] = column(Date, "last day it may be used", "30 days")
+    body: Mapped[bytes] = column(LargeBinary, "the chat, sealed to the notifier's key and then under a key of the case", "30 days")
 
 
 class Statistic(Table):
@@ -296,3 +334,126 @@ class Count(Table):
     day: Mapped[dt.date] = column(Date, "day", "2 years", primary_key=True)
     name: Mapped[str] = column(String(80), "what is counted", "2 years", primary_key=True)
     number: Mapped[int] = column(Integer, "how often", "2 years")
+
+
+SUBSCRIBER = "until the person says stop or cannot be reached any more"
+BROADCAST = "2 years"
+DELIVERY = "until the broadcast is over; what failed or is uncertain 30 days longer"
+
+
+class Subscriber(Table):
+    """Somebody who asked for reminders. Its key and its id are used nowhere else: nothing of a tip can be joined with it."""
+
+    __tablename__ = "subscriber"
+    __table_args__ = (Index("ix_subscriber_walk", "channel", "zone", "id"), BY_KEY)
+    id: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the address, under the subscribers' key", SUBSCRIBER, primary_key=True)
+    address: Mapped[bytes] = column(LargeBinary, "the address, sealed under the subscribers' key", SUBSCRIBER)
+    channel: Mapped[str] = column(String(16), "which channel", SUBSCRIBER)
+    role: Mapped[str] = column(String(8), "asn or warga", SUBSCRIBER)
+    region: Mapped[str] = column(String(16), "Kemendagri code; empty: the whole country", SUBSCRIBER)
+    zone: Mapped[str] = column(String(4), "time zone of the region: WIB, WITA or WIT", SUBSCRIBER)
+    language: Mapped[str] = column(String(2), "id or en", SUBSCRIBER)
+    kinds: Mapped[str] = column(String(60), "kinds of reminder, between commas", SUBSCRIBER)
+    consent: Mapped[str] = column(String(16), "version of the consent text that was agreed to", SUBSCRIBER)
+    day: Mapped[dt.date] = column(Date, "day of the consent", SUBSCRIBER)
+    heard: Mapped[dt.date | None] = column(
+        Date, "day of the last message about the subscription, for WhatsApp's 24-hour window", "that day", nullable=True
+    )
+
+
+class Broadcast(Table):
+    """A reminder to many: what it says, to whom, when, who wrote and who approved it."""
+
+    __tablename__ = "broadcast"
+    id: Mapped[int] = column(Integer, "number of the broadcast", BROADCAST, primary_key=True)
+    state: Mapped[str] = column(String(12), "draft, proposed, approved, holding, running, paused, done, cancelled or expired", BROADCAST)
+    title: Mapped[str] = column(String(120), "name for the team", BROADCAST)
+    body: Mapped[str] = column(Text, "texts, audience and time, as JSON", BROADCAST)
+    day: Mapped[dt.date] = column(Date, "first day of sending", BROADCAST)
+    written_by: Mapped[str] = column(String(80), "who wrote it", BROADCAST)
+    approved_by: Mapped[str] = column(String(80), "who approved it", BROADCAST, default="")
+    approval: Mapped[bytes] = column(LargeBinary(32), "keyed hash of body, writer and approver", BROADCAST, default=b"")
+    approved_at: Mapped[int] = column(Integer, "unix time of the approval", BROADCAST, default=0)
+    begins: Mapped[int] = column(Integer, "unix time before which nothing is sent", BROADCAST, default=0)
+    began: Mapped[int] = column(Integer, "unix time of the first delivery", BROADCAST, default=0)
+    ended: Mapped[int] = column(Integer, "unix time of the end", BROADCAST, default=0)
+    why: Mapped[str] = column(String(24), "why it is paused or ended, one word", BROADCAST, default="")
+    expected: Mapped[int] = column(Integer, "size of the audience when it began", BROADCAST, default=0)
+    again: Mapped[int] = column(Integer, "number of the broadcast whose failures this one repeats", BROADCAST, default=0)
+    test_for: Mapped[bytes] = column(LargeBinary(16), "staff member who waits for a test message", "minutes", default=b"")
+    runner: Mapped[str] = column(String(32), "the process that sends it", "while it runs", default="")
+    lease: Mapped[int] = column(Integer, "unix time until which that process has it", "while it runs", default=0)
+    rate: Mapped[int] = column(Integer, "messages in the last minute of sending", "while it runs", default=0)
+
+
+class BroadcastLane(Table):
+    """How far a broadcast has come in one channel and time zone."""
+
+    __tablename__ = "broadcast_lane"
+    broadcast_id: Mapped[int] = column(
+        Integer, "which broadcast", DELIVERY, ForeignKey("broadcast.id", ondelete="CASCADE"), primary_key=True
+    )
+    channel: Mapped[str] = column(String(16), "which channel", DELIVERY, primary_key=True)
+    zone: Mapped[str] = column(String(4), "which time zone", DELIVERY, primary_key=True)
+    cursor: Mapped[bytes] = column(LargeBinary(16), "the last subscriber that was claimed", DELIVERY, default=b"")
+    done: Mapped[bool] = column(Boolean, "there is nobody left to claim", DELIVERY, default=False)
+
+
+class Delivery(Table):
+    """A delivery that is not settled well: claimed before its request, to be tried again, failed, or of unknown outcome."""
+
+    __tablename__ = "broadcast_delivery"
+    __table_args__ = (Index("ix_broadcast_delivery_state", "broadcast_id", "state", "channel"), BY_KEY)
+    broadcast_id: Mapped[int] = column(
+        Integer, "which broadcast", DELIVERY, ForeignKey("broadcast.id", ondelete="CASCADE"), primary_key=True
+    )
+    subscriber: Mapped[bytes] = column(LargeBinary(16), "which subscriber", DELIVERY, primary_key=True)
+    channel: Mapped[str] = column(String(16), "which channel", DELIVERY)
+    zone: Mapped[str] = column(String(4), "which time zone", DELIVERY)
+    state: Mapped[str] = column(String(12), "claimed, retry, failed, uncertain, or settled for somebody who moved", DELIVERY)
+    reason: Mapped[str] = column(String(24), "why, one word", DELIVERY, default="")
+    tries: Mapped[int] = column(Integer, "how often it was certainly not delivered", DELIVERY, default=0)
+    not_before: Mapped[int] = column(Integer, "unix time of the next try", DELIVERY, default=0)
+
+
+class BroadcastCount(Table):
+    """Results of a broadcast: numbers per channel, outcome and reason, never persons."""
+
+    __tablename__ = "broadcast_count"
+    broadcast_id: Mapped[int] = column(
+        Integer, "which broadcast", BROADCAST, ForeignKey("broadcast.id", ondelete="CASCADE"), primary_key=True
+    )
+    channel: Mapped[str] = column(String(16), "which channel", BROADCAST, primary_key=True)
+    outcome: Mapped[str] = column(String(12), "sent, skipped, stopped, failed or uncertain", BROADCAST, primary_key=True)
+    reason: Mapped[str] = column(String(24), "why, one word", BROADCAST, primary_key=True)
+    number: Mapped[int] = column(Integer, "how many", BROADCAST)
+
+
+class BroadcastSwitch(Table):
+    """The switch that stops all broadcasts at once; a row means: stopped."""
+
+    __tablename__ = "broadcast_switch"
+    id: Mapped[int] = column(Integer, "always 1", "until it is released", primary_key=True)
+    by: Mapped[str] = column(String(80), "who stopped everything", "until it is released")
+    since: Mapped[int] = column(Integer, "unix time", "until it is released")
+
+
+class StaffChat(Table):
+    """A staff member's own chat, linked by a code from the panel, for /siaran and for test messages."""
+
+    __tablename__ = "staff_chat"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the address, under the subscribers' key", STAFF, primary_key=True)
+    staff_id: Mapped[bytes] = column(LargeBinary(16), "whose", STAFF, ForeignKey("staff.id", ondelete="CASCADE"), unique=True)
+    address: Mapped[bytes] = column(LargeBinary, "the address, sealed under the subscribers' key", STAFF)
+    since: Mapped[dt.date] = column(Date, "day of linking", STAFF)
+
+
+class StaffChatCode(Table):
+    """A code from the panel that links a staff member's chat, once."""
+
+    __tablename__ = "staff_chat_code"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the code", "10 minutes", primary_key=True)
+    staff_id: Mapped[bytes] = column(LargeBinary(16), "whose", "10 minutes", ForeignKey("staff.id", ondelete="CASCADE"))
+    expires: Mapped[int] = column(Integer, "unix time after which the code is dead", "10 minutes")

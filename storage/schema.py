@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect, text
 
@@ -26,19 +27,39 @@ def current(connection: Connection) -> str:
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema to a revision, up or down, in one transaction."""
-    from alembic import command
+    """Bring the schema to a revision, up or down, in one transaction.
+
+    SQLite changes a table by making a new one and dropping the old; with foreign keys enforced that would delete the rows of
+    other tables that point to it. So they rest meanwhile and are checked before the commit.
+    """
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        before = current(connection)
-        if revision == "base" or (revision != "head" and before and revision < before):
-            command.downgrade(config, revision)
-        else:
-            command.upgrade(config, revision)
+    sqlite = engine.dialect.name == "sqlite"
+    with engine.connect().execution_options(writes=True) as connection:
+        driver: Any = connection.connection.driver_connection
+        if sqlite:
+            driver.execute("PRAGMA foreign_keys=OFF")
+        try:
+            with connection.begin():
+                _migrate(connection, config, revision)
+                if sqlite and driver.execute("PRAGMA foreign_key_check").fetchall():
+                    raise RuntimeError("The migration would leave rows that point to nothing; nothing was changed.")
+        finally:
+            if sqlite:
+                driver.execute("PRAGMA foreign_keys=ON")
+
+
+def _migrate(connection: Connection, config: Any, revision: str) -> None:
+    from alembic import command
+
+    config.attributes["connection"] = connection
+    before = current(connection)
+    if revision == "base" or (revision != "head" and before and revision < before):
+        command.downgrade(config, revision)
+    else:
+        command.upgrade(config, revision)
 
 
 def check(engine: Engine) -> None:

@@ -7,8 +7,10 @@ nothing else with it. Nothing is reported as done before its commit. The same co
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -26,6 +28,10 @@ BATCH = 256
 """At most this many jobs share a commit: about 50 ms of work, so that one chat never waits long for others."""
 
 READERS = 2
+BUSY_WAIT_MS = 10_000
+"""How long a connection waits for another process's lock."""
+SCRUB_WAIT_MS = 200
+"""How long the writer waits for readers before it puts off emptying the write-ahead log."""
 
 
 class Retry(Exception):
@@ -57,7 +63,7 @@ class Store:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
-        self._scrub = False
+        self._scrub = self._vacuum = self._closed = False
         self.commits = 0
         self.written = 0
         self._writer.start()
@@ -65,7 +71,12 @@ class Store:
     # --- for callers -------------------------------------------------------------------------------------------------
 
     def submit(self, job: Callable[[Connection], T]) -> Future[T]:
-        """Queue a job for the writer thread; its future ends after the commit that made it durable."""
+        """Queue a job for the writer thread; its future ends after the commit that made it durable.
+
+        A job whose future was cancelled before its batch began is not run.
+        """
+        if self._closed:
+            raise RuntimeError("the store is closed")
         done: Future[T] = Future()
         self._jobs.put(_Job(job, done))
         return done
@@ -92,8 +103,16 @@ class Store:
         self._scrub = self.sqlite
         self.submit(lambda connection: None)
 
+    def vacuum(self) -> None:
+        """Have the writer rewrite the database, after its next batch, without what deleted rows left in it."""
+        self._vacuum = True
+        self.submit(lambda connection: None)
+
     def close(self) -> None:
         """Finish the queued jobs and close everything."""
+        if self._closed:
+            return
+        self._closed = True
         self._jobs.put(None)
         self._writer.join()
         self._readers.shutdown()
@@ -107,38 +126,65 @@ class Store:
     # --- the writer thread -----------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        stopping = False
-        while not stopping:
+        while True:
             job = self._jobs.get()
-            if job is None:
-                return
-            batch = [job]
-            while len(batch) < BATCH:
+            batch: list[_Job] = []
+            while job is not None:
+                if self._begun(job):
+                    batch.append(job)
+                if len(batch) == BATCH:
+                    break
                 try:
                     job = self._jobs.get_nowait()
                 except queue.Empty:
                     break
-                if job is None:
-                    stopping = True
-                    break
-                batch.append(job)
-            self._run(batch)
+            if batch:
+                self._run(batch)
+            if self._vacuum:
+                self._vacuum = False
+                self._rewrite()
             if self._scrub:
-                self._scrub = False
-                self._checkpoint()
+                self._scrub = not self._checkpoint()
+            if job is None:
+                if self._jobs.empty():
+                    return
+                self._jobs.put(None)  # jobs that asked for another try come first
 
-    def _checkpoint(self) -> None:
+    @staticmethod
+    def _begun(job: _Job) -> bool:
+        """Whether the caller still wants the job; from here on it can no longer be taken back."""
+        return job.done.running() or job.done.set_running_or_notify_cancel()
+
+    def _checkpoint(self) -> bool:
+        """Empty the write-ahead log; False when a reader was in the way, so that it is tried again after the next batch."""
         with self.engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert driver is not None
-            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            try:
+                driver.execute(f"PRAGMA busy_timeout={SCRUB_WAIT_MS}")
+                return bool(driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+            except sqlite3.Error:
+                return False
+            finally:
+                driver.execute(f"PRAGMA busy_timeout={BUSY_WAIT_MS}")
+
+    def _rewrite(self) -> None:
+        if self.sqlite:
+            with contextlib.suppress(sqlite3.Error), self.engine.connect() as connection:
+                driver = connection.connection.driver_connection
+                assert driver is not None
+                driver.execute("VACUUM")
+            self._scrub = True
+        else:
+            with contextlib.suppress(DBAPIError), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("VACUUM FULL")
 
     def _run(self, batch: list[_Job]) -> None:
         results: list[tuple[_Job, Any]] = []
         failures: list[tuple[_Job, BaseException]] = []
         again: list[_Job] = []
         try:
-            with self.engine.begin() as connection:
+            with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
                 for job in batch:
                     savepoint = connection.begin_nested()
                     try:
@@ -160,7 +206,7 @@ class Store:
                         results.append((job, result))
             self.commits += 1
             self.written += len(results)
-        except (DBAPIError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the writer lives on and the callers are told
             self._separately(batch, error)
             return
         for job, failure in failures:
@@ -210,13 +256,14 @@ def connect(url: str) -> Engine:
                 "trusted_schema=OFF",
                 "mmap_size=0",
                 "temp_store=MEMORY",
-                "busy_timeout=10000",
+                f"busy_timeout={BUSY_WAIT_MS}",
             ):
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN")
+            # A writer takes its lock first: a snapshot that another process has overtaken could never be written on.
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
 
     return engine
 

@@ -27,6 +27,9 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 
 MAGIC = b"NB1"
 ALG_XCHACHA = b"\x01"
+ALG_SEALED = b"\x02"
+"""Sealed to a public key (X25519): what may be written by who cannot read."""
+
 NONCE = 24
 TEXT_PAD, FILE_PAD = 1024, 64 * 1024
 """Contents are padded to these sizes (bytes), so that a length says little."""
@@ -75,6 +78,27 @@ def unseal(key: bytes, kind: bytes, place: bytes, record: bytes) -> bytes:
     return padded[4 : 4 + size]
 
 
+def seal_to(public_key: bytes, kind: bytes, place: bytes, plain: bytes, pad: int = TEXT_PAD) -> bytes:
+    """`plain`, padded and sealed to a public key for one place: who writes it cannot read it back."""
+    bound = keyed(b"", b"place", kind + place)
+    padded = bound + len(plain).to_bytes(4, "big") + plain + bytes(-(len(plain) + 36) % pad)
+    return MAGIC + ALG_SEALED + kind + bytes(SealedBox(PublicKey(public_key)).encrypt(padded))
+
+
+def unseal_with(private_key: bytes, kind: bytes, place: bytes, record: bytes) -> bytes:
+    """What `seal_to` sealed for this place; raises `Broken` for anything else."""
+    if record[:5] != MAGIC + ALG_SEALED + kind:
+        raise Broken
+    try:
+        padded = bytes(SealedBox(PrivateKey(private_key)).decrypt(record[5:]))
+    except (nacl.exceptions.CryptoError, ValueError) as error:
+        raise Broken from error
+    size = int.from_bytes(padded[32:36], "big")
+    if padded[:32] != keyed(b"", b"place", kind + place) or size > len(padded) - 36:
+        raise Broken
+    return padded[36 : 36 + size]
+
+
 # --- keys on disk -----------------------------------------------------------------------------------------------------------
 
 
@@ -90,21 +114,49 @@ class Keys:
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.receipt_pepper, self.audit_signing, self.panel, self.subscribers, self.push = (self._load(name) for name in self.NAMES)
+        self.recovery = next(iter(self._recipients("recovery.pub")), "")
+        """The recovery key's public half (`age1...`), to which every new case is sealed as well; empty: there is none."""
+        self.verifiers = self._recipients("verifiers.pub")
+        """Public halves of further offline keys, for originals alone."""
+
+    @property
+    def offline(self) -> tuple[str, ...]:
+        """The offline keys that open originals; empty: originals are not kept."""
+        return (*((self.recovery,) if self.recovery else ()), *self.verifiers)
+
+    def _recipients(self, name: str) -> tuple[str, ...]:
+        path = self.folder / name
+        if not path.exists():
+            return ()
+        from storage.age import Unreadable, public_of  # loads the age library, which most servers do not need
+
+        lines = tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip() and not line.startswith("#"))
+        try:
+            for line in lines:
+                public_of(line)
+        except Unreadable as error:
+            raise RuntimeError(f"The file {name} in the keys folder does not hold a public key: {error}") from None
+        return lines
 
     def _load(self, name: str) -> bytes:
         path = self.folder / name
         if not path.exists():
             write_once(path, secrets.token_bytes(32))
-        if path.stat().st_mode & 0o077:
-            raise RuntimeError(f"The key file {name} can be read by others: set its mode to 0400.")
-        value = path.read_bytes()
-        if len(value) != 32 or len(set(value)) < 8:
-            raise RuntimeError(f"The key file {name} is not a key of 32 random bytes: restore it from your key backup.")
-        return value
+        return read_key(path)
+
+
+def read_key(path: Path) -> bytes:
+    """The key in a file; raises `RuntimeError` with one sentence when it is not a key or others can read it."""
+    if path.stat().st_mode & 0o077:
+        raise RuntimeError(f"The key file {path.name} can be read by others: set its mode to 0400.")
+    value = path.read_bytes()
+    if len(value) != 32 or len(set(value)) < 8:
+        raise RuntimeError(f"The key file {path.name} is not a key of 32 random bytes: restore it from your key backup.")
+    return value
 
 
 def write_once(path: Path, value: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all; an existing file is kept."""
+    """Write a file that only its owner can read, durably, whole or not at all; an existing file is kept."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
     try:
@@ -118,6 +170,11 @@ def write_once(path: Path, value: bytes) -> None:
         pass
     finally:
         temporary.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 class EpochKeys:
@@ -129,37 +186,45 @@ class EpochKeys:
     def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
         self.folder, self.clock = folder, clock
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_uid != os.getuid():
+            raise RuntimeError("The run folder belongs to another user: set NETRA_RUN_DIR to a folder of your own.")
         self.fresh = not any(folder.glob("epoch-*"))
         """True when this folder had no key yet: drafts that stand in the database cannot be read any more."""
         self._lock = threading.Lock()
         self._keys: dict[int, bytes] = {}
-        for path in folder.glob("epoch-*"):
-            self._keys[int(path.name.removeprefix("epoch-"))] = path.read_bytes()
+        self._turned = -1
+        self.current()
 
     def number(self) -> int:
         """The number of the current epoch: whole days since 1970, UTC."""
         return int(self.clock().astimezone(UTC).timestamp() // EPOCH.total_seconds())
 
+    def left(self) -> float:
+        """The seconds until the next epoch begins, when the oldest key has to be destroyed."""
+        return EPOCH.total_seconds() * (self.number() + 1) - self.clock().timestamp()
+
     def current(self) -> tuple[int, bytes]:
         """The current epoch and its key; makes the key and destroys the outdated ones when a new epoch has begun."""
         number = self.number()
-        if number not in self._keys:
+        if number != self._turned:
             with self._lock:
-                self._rotate(number)
+                self._turn(number)
         return number, self._keys[number]
 
-    def _rotate(self, number: int) -> None:
+    def _turn(self, number: int) -> None:
         path = self.folder / f"epoch-{number}"
         if not path.exists():
             write_once(path, secrets.token_bytes(32))
-        self._keys[number] = path.read_bytes()
-        for old in [known for known in self._keys if not number - EPOCHS_KEPT < known <= number]:
-            del self._keys[old]
-            outdated = self.folder / f"epoch-{old}"
-            if outdated.exists():
-                outdated.chmod(0o600)
-                outdated.write_bytes(bytes(32))
-                outdated.unlink()
+        # The epoch after this one is kept too: a clock that was set back a little must not cost anybody their draft.
+        kept = range(number - EPOCHS_KEPT + 1, number + 2)
+        found: dict[int, bytes] = {}
+        for path in self.folder.glob("*epoch-*"):  # with what a crash left of a key that was being written
+            named = path.name.lstrip(".").removeprefix("epoch-").partition(".")[0]
+            if not named.isdigit() or int(named) not in kept:
+                destroy(path)
+            elif path.name == f"epoch-{named}":
+                found[int(named)] = self._keys.get(int(named)) or read_key(path)
+        self._keys, self._turned = found, number
 
     def live(self) -> list[tuple[int, bytes]]:
         """All epochs that can still be read, newest first."""
@@ -170,6 +235,16 @@ class EpochKeys:
         """The key of an epoch, or None when it is destroyed."""
         self.current()
         return self._keys.get(number)
+
+
+def destroy(path: Path) -> None:
+    """Overwrite and remove a key file; one that another process has just removed is no fault."""
+    try:
+        path.chmod(0o600)
+        path.write_bytes(bytes(path.stat().st_size))
+        path.unlink()
+    except FileNotFoundError:
+        pass
 
 
 # --- receipt codes ----------------------------------------------------------------------------------------------------------

@@ -11,19 +11,27 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 import aiohttp
 from aiohttp import web
 from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, MenuButtonCommands
-from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, RetryAfter, TelegramError
+from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, TelegramError
 from yarl import URL
 
 from bot.channels import Receive
 from bot.channels.limits import LIMITS, FetchError, SendError, lay_out
-from bot.channels.telegram_http import ANSWER_SECONDS, CONNECT_SECONDS, AiohttpRequest, NotTheApi, TooLarge, Unanswered, Unreached
+from bot.channels.telegram_http import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    AiohttpRequest,
+    NotTheApi,
+    Throttled,
+    TooLarge,
+    Unanswered,
+    Unreached,
+)
 from bot.channels.telegram_updates import FILE_BYTES, UPDATES, Json, number, part, read_update, words
 from bot.logs import log
 from bot.messages import Address, Attachment, Button, Outbound, Span
@@ -191,7 +199,7 @@ class Telegram:
                 updates = await self._http.call(
                     f"{self._methods}/getUpdates",
                     {"offset": str(offset), "timeout": str(POLL_SECONDS), "allowed_updates": json.dumps(UPDATES)},
-                    seconds=POLL_SECONDS + ANSWER_SECONDS,
+                    waits=POLL_SECONDS,
                 )
                 offset, failure = await self._take_all(updates)
                 if failure is not None:
@@ -339,7 +347,11 @@ class Telegram:
             try:
                 sent.append(
                     await self._send(
-                        address.chat, to_html(text, outbound.secret), keyboard if index == len(texts) else None, outbound.secret
+                        address.chat,
+                        to_html(text, outbound.secret),
+                        keyboard if index == len(texts) else None,
+                        outbound.secret,
+                        outbound.paid,
                     )
                 )
             except SendError as error:
@@ -348,7 +360,7 @@ class Telegram:
                 raise
         return sent
 
-    async def _send(self, chat: str, text: str, keyboard: InlineKeyboardMarkup | None, secret: bool) -> str:
+    async def _send(self, chat: str, text: str, keyboard: InlineKeyboardMarkup | None, secret: bool, paid: bool) -> str:
         for last in (False, True):
             try:
                 message = await self._bot.send_message(
@@ -357,6 +369,7 @@ class Telegram:
                     parse_mode="HTML",
                     link_preview_options=LinkPreviewOptions(is_disabled=True),
                     protect_content=secret or None,
+                    allow_paid_broadcast=paid or None,
                     reply_markup=keyboard,
                 )
                 return str(message.message_id)
@@ -424,7 +437,7 @@ class Telegram:
                         if len(data) > FILE_BYTES:
                             break
                     reason = "large" if len(data) > FILE_BYTES else "down" if len(data) < size else ""
-        except (aiohttp.ClientError, OSError, ValueError):
+        except (aiohttp.ClientError, TelegramError, OSError, ValueError):
             reason = "down"
         if reason:
             raise FetchError(reason)
@@ -524,8 +537,8 @@ LONG = ("message is too long", "message_too_long")
 
 def send_error(error: Exception) -> SendError:
     """What an error of the library means for the sender. Its code holds nothing of the message, the URL or the token."""
-    if isinstance(error, RetryAfter):
-        return SendError("throttled", seconds=_seconds(error), code="429")
+    if isinstance(error, Throttled):
+        return SendError("throttled", seconds=error.seconds, code="429")
     if isinstance(error, Forbidden):
         return SendError("stopped", code="403")
     if isinstance(error, InvalidToken):
@@ -551,11 +564,8 @@ def _start_of(description: str) -> str:
 
 
 def _seconds(error: Exception) -> float:
-    """The pause that the platform asks for, in whichever form the library has it; else none."""
-    if not isinstance(error, RetryAfter):
-        return 0.0
-    wanted = error.retry_after
-    return wanted.total_seconds() if isinstance(wanted, timedelta) else float(wanted)
+    """The pause that the platform asks for; else none."""
+    return error.seconds if isinstance(error, Throttled) else 0.0
 
 
 def _pauses() -> Iterator[float]:

@@ -8,6 +8,7 @@ holds the bot's token, so an error raised here has neither the URL nor another e
       Unanswered   sent, and no answer came back: it may have been done
       NotTheApi    an answer, but not the Bot API's: a proxy's page, a server error
       TooLarge     the request is too large
+      Throttled    not done; to be tried again after a pause
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 import aiohttp
-from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, NetworkError, RetryAfter, TelegramError, TimedOut
+from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, NetworkError, TelegramError, TimedOut
 from telegram.request import BaseRequest, RequestData
 from yarl import URL
 
@@ -50,11 +51,20 @@ class TooLarge(NetworkError):
     """The request is larger than the platform takes."""
 
 
+class Throttled(NetworkError):
+    """Too many requests: nothing was done, and nothing will be for `seconds`. (The library's own class warns about itself.)"""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"wait {seconds} s")
+        self.seconds = seconds
+
+
 class AiohttpRequest(BaseRequest):
     """The library's request class over one aiohttp session, which is opened by the first request and belongs to its loop."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     @property
     def read_timeout(self) -> float | None:
@@ -65,7 +75,8 @@ class AiohttpRequest(BaseRequest):
         """Nothing: the first request opens the session."""
 
     async def shutdown(self) -> None:
-        """Close every connection."""
+        """Close every connection; requests from now on are `Unreached`."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -84,9 +95,11 @@ class AiohttpRequest(BaseRequest):
         seconds = float(read_timeout) if isinstance(read_timeout, (int, float)) else ANSWER_SECONDS
         return 200, await self._exchange(method, url, request_data.json_parameters if request_data else {}, seconds)
 
-    async def call(self, url: str, parameters: Mapping[str, str], *, seconds: float = ANSWER_SECONDS) -> Any:
-        """The plain result of one method, for what is read without the library's types. Raises `TelegramError`."""
-        return self.parse_json_payload(await self._exchange("POST", url, parameters, seconds))["result"]
+    async def call(self, url: str, parameters: Mapping[str, str], *, waits: float = 0.0) -> Any:
+        """The plain result of one method, for what is read without the library's types; `waits` is how long the platform may take
+        on purpose. Raises `TelegramError`.
+        """
+        return self.parse_json_payload(await self._exchange("POST", url, parameters, waits + ANSWER_SECONDS))["result"]
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
@@ -97,7 +110,9 @@ class AiohttpRequest(BaseRequest):
         return answer
 
     def session(self) -> aiohttp.ClientSession:
-        """The session, opened now if need be; nothing that it does follows a redirect or keeps a cookie."""
+        """The session, opened now if need be; it keeps no cookie. Raises `Unreached` after `shutdown`."""
+        if self._closed:
+            raise Unreached("closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS),
@@ -118,7 +133,7 @@ class AiohttpRequest(BaseRequest):
                 status, pause = response.status, response.headers.get("Retry-After", "")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as error:
             failure = Unreached(type(error).__name__)
-        except ValueError:
+        except (ValueError, aiohttp.NonHttpUrlClientError):
             failure = Unreached("the address is not an address")
         except (aiohttp.ClientError, OSError) as error:
             failure = Unanswered(type(error).__name__)
@@ -138,7 +153,7 @@ def _refuse(status: int, payload: bytes, pause: str) -> NoReturn:
     description = str(answer.get("description", ""))
     if status == 429:
         wanted = parameters.get("retry_after", pause)
-        raise RetryAfter(int(wanted) if str(wanted).isdigit() else THROTTLED_SECONDS)
+        raise Throttled(int(wanted) if str(wanted).isdigit() else THROTTLED_SECONDS)
     if status == 413:
         raise TooLarge("the request is too large")
     if status >= 500 or "ok" not in answer:

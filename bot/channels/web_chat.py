@@ -57,16 +57,10 @@ class WebChat:
         self._uploads: dict[str, bytes] = {}
         self._talk: Talk | None = None
         self._pending: Callable[[Address], Awaitable[Sequence[Outbound]]] | None = None
-        self._collected: Callable[[Address], Awaitable[None]] | None = None
 
-    def connect(
-        self,
-        talk: Talk,
-        pending: Callable[[Address], Awaitable[Sequence[Outbound]]],
-        collected: Callable[[Address], Awaitable[None]],
-    ) -> None:
+    def connect(self, talk: Talk, pending: Callable[[Address], Awaitable[Sequence[Outbound]]]) -> None:
         """Give the channel its way to the conversation: it waits for the answer instead of being sent one."""
-        self._talk, self._pending, self._collected = talk, pending, collected
+        self._talk, self._pending = talk, pending
 
     # --- as a channel ----------------------------------------------------------------------------------------------------
 
@@ -111,7 +105,10 @@ class WebChat:
         if not messages:
             token = token if _is_token(token) else secrets.token_urlsafe(24)
             address = Address(self.name, token)
-            messages = await self._say(Inbound(address, secrets.token_hex(8), text="/menu", language=_language(request)))
+            try:
+                messages = await self._say(Inbound(address, secrets.token_hex(8), text="/menu", language=_language(request)))
+            except self.busy:
+                return self._rendered(request, token, [], notice="busy", status=429)
         return self._rendered(request, token, messages)
 
     async def form(self, request: web.Request) -> web.StreamResponse:
@@ -125,7 +122,6 @@ class WebChat:
         inbound = self._inbound(address, form, request)
         if inbound.text or inbound.button or inbound.attachments:
             try:
-                await self._collect(address)
                 await self._say(inbound)
             except self.busy:
                 return self._rendered(request, token, [], notice="busy", status=429)
@@ -145,7 +141,6 @@ class WebChat:
             form = await self._read_json(request)
         address = Address(self.name, token)
         inbound = self._inbound(address, form, request)
-        await self._collect(address)
         try:
             messages = await self._say(inbound)
         except self.busy:
@@ -166,10 +161,6 @@ class WebChat:
             for item in inbound.attachments:
                 self._uploads.pop(item.source, None)
 
-    async def _collect(self, address: Address) -> None:
-        assert self._collected is not None
-        await self._collected(address)
-
     def _inbound(self, address: Address, form: _Form, request: web.Request) -> Inbound:
         attachments = []
         for photo in form.photos:
@@ -189,14 +180,14 @@ class WebChat:
     async def _read_json(self, request: web.Request) -> _Form:
         try:
             data: Any = json.loads(await request.text())
-        except (ValueError, UnicodeDecodeError):
+        except (ValueError, LookupError, RecursionError):
             raise web.HTTPBadRequest(text='{"error": "the body is not JSON"}', content_type="application/json") from None
         if not isinstance(data, dict):
             raise web.HTTPBadRequest(text='{"error": "the body is not an object"}', content_type="application/json")
         return _Form(
-            str(data.get("text", ""))[:TEXT_BYTES],
-            str(data.get("choice", ""))[:200],
-            str(data.get("language", ""))[:8],
+            _string(data.get("text"))[:TEXT_BYTES],
+            _string(data.get("choice"))[:200],
+            _string(data.get("language"))[:8],
             _nonce(data.get("id")),
         )
 
@@ -282,6 +273,10 @@ async def _bytes(part: BodyPartReader, at_most: int) -> bytes:
     if over:
         raise TooLarge
     return bytes(found)
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else str(value) if isinstance(value, int) else ""
 
 
 def _nonce(value: object) -> str:

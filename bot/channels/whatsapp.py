@@ -14,10 +14,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
-from multidict import MultiDict
+from multidict import MultiDictProxy
+from yarl import URL
 
 from bot.channels import Receive
 from bot.channels.limits import LIMITS, SendError, lay_out, length
@@ -50,7 +51,7 @@ knows to be a second delivery (24 h) or we could still answer."""
 SWEEP_PAGES = 50
 SECOND = timedelta(seconds=1)
 """Twilio's times are whole seconds."""
-PROGRESS, PROGRESS_SECONDS = 1000, 3600.0
+PROGRESS, PROGRESS_SECONDS, RECENT = 1000, 3600.0, 50_000
 
 OnStatus = Callable[[str, str, str], Awaitable[None]]
 
@@ -200,7 +201,7 @@ class WhatsApp:
     ) -> None:
         self.sender = sender if sender.startswith(PREFIX) or not sender else PREFIX + sender
         self.public_url = public_url.rstrip("/")
-        self.media_hosts = frozenset(media_hosts)
+        self.media_hosts = frozenset(host.lower() for host in media_hosts)
         self.rest = TwilioRest(account_sid, auth_token, api_url)
         content_url = content_url or ("https://content.twilio.com" if self.rest.api_url == LIVE_API else api_url)
         self.templates = Templates(self.rest, content_url, templates_file)
@@ -212,6 +213,7 @@ class WhatsApp:
         self._sweep_every, self._now = sweep_every, now
         self._receive: Receive | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self._recent: OrderedDict[str, None] = OrderedDict()
         self._progress: OrderedDict[tuple[Address, Outbound], tuple[float, list[str]]] = OrderedDict()
 
     def routes(self) -> Sequence[web.RouteDef]:
@@ -253,6 +255,9 @@ class WhatsApp:
 
     async def _received(self, inbound: Inbound, receive: Receive) -> None:
         await receive(inbound)
+        self._recent[inbound.platform_id] = None
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
         if not any(attachment.source for attachment in inbound.attachments):
             # One with photos has to stay until they are fetched.
             await self.erasures.later(Erasure(inbound.message_id), self._erase_after)
@@ -271,7 +276,7 @@ class WhatsApp:
             return web.Response(status=500)
         return web.Response(status=204)
 
-    async def _verified(self, request: web.Request) -> MultiDict[str]:
+    async def _verified(self, request: web.Request) -> MultiDictProxy[str]:
         """The parameters of a request that Twilio signed; any other is refused with 400, 403, 408, 413 or 415."""
         if request.content_type != "application/x-www-form-urlencoded":
             raise web.HTTPUnsupportedMediaType
@@ -281,8 +286,10 @@ class WhatsApp:
         if len(signatures) != 1 or not signatures[0]:
             raise web.HTTPForbidden
         body = await _body(request)
+        if body.count(b"&") >= FIELDS:
+            raise web.HTTPBadRequest
         try:
-            form = MultiDict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS, errors="strict"))
+            form = URL.build(query_string=body.decode(), encoded=True).query
         except ValueError:
             raise web.HTTPBadRequest from None
         settings = request.headers.getall("X-Twilio-Webhooks-Signature-Settings", [])
@@ -292,7 +299,7 @@ class WhatsApp:
             raise web.HTTPForbidden
         return form
 
-    def _signed(self, url: str, form: MultiDict[str], signature: str, settings: str) -> bool:
+    def _signed(self, url: str, form: MultiDictProxy[str], signature: str, settings: str) -> bool:
         """Whether one of our keys signed all the parameters and the public address (with or without the usual port)."""
         from twilio.request_validator import RequestValidator, get_signature_algorithm
 
@@ -435,19 +442,25 @@ class WhatsApp:
         while True:
             begun = self._now()
             try:
-                await self._sweep_once(since, begun - SWEEP_SETTLE)
-                since = begun - SWEEP_OVERLAP
+                if await self._swept(since, begun - SWEEP_SETTLE):
+                    since = begun - SWEEP_OVERLAP
             except SendError as error:
                 log.warning("sweep failed", channel=NAME, trouble=error.trouble, code=error.code)
-            except Exception as error:  # noqa: BLE001 - receiving failed: the next sweep finds the message again
-                log.error("sweep failed", channel=NAME, error=type(error).__name__)
             await asyncio.sleep(self._sweep_every)
             since = max(since, self._now() - SWEEP_REACH)
 
-    async def _sweep_once(self, since: datetime, until: datetime) -> None:
+    async def _swept(self, since: datetime, until: datetime) -> bool:
+        """Receive what was missed; False when something could not be kept, so that the next sweep looks for it again."""
+        whole = True
         async for inbound in self.sweep(since, until):
-            if self._receive is not None:
+            if self._receive is None or inbound.platform_id in self._recent:
+                continue
+            try:
                 await self._received(inbound, self._receive)
+            except Exception as error:  # noqa: BLE001 - one chat that is refused must not cost another its message
+                log.error("message not kept", channel=NAME, error=type(error).__name__)
+                whole = False
+        return whole
 
     # --- for the operator -----------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import re
 import time
@@ -250,7 +251,7 @@ class FakeTelegram:
         self._hangs.set()
         for worker in list(self._workers.values()):
             worker.cancel()
-        await asyncio.gather(*self._workers.values(), return_exceptions=True)
+        await asyncio.gather(*list(self._workers.values()), return_exceptions=True)
         if self._poller is not None:
             self._poller.set()
         if self._session is not None:
@@ -295,6 +296,11 @@ class FakeTelegram:
         for delivery in reversed(held) if reverse else held:
             self._queue(delivery)
 
+    def wake_poller(self) -> None:
+        """End the poll that waits."""
+        if self._poller is not None:
+            self._poller.set()
+
     def expire_queries(self) -> None:
         """No button press so far can be answered any more."""
         self.queries = dict.fromkeys(self.queries, False)
@@ -326,7 +332,7 @@ class FakeTelegram:
     async def post(self, body: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Post something to the bot's webhook as anybody could; the status."""
         assert self._session is not None
-        async with self._session.post(self.webhook["url"], data=body, headers=headers) as answer:
+        async with self._session.post(self.webhook["url"], data=io.BytesIO(body), headers=headers) as answer:
             return answer.status
 
     # --- deliveries --------------------------------------------------------------------------------------------------------------
@@ -345,9 +351,7 @@ class FakeTelegram:
         lane = f"press {query['from']['id']}" if query else f"chat {message.get('chat', {}).get('id', 0)}"
         self._lanes[lane].append(delivery)
         if lane not in self._workers:
-            worker = asyncio.get_running_loop().create_task(self._work(lane))
-            self._workers[lane] = worker
-            worker.add_done_callback(lambda _: self._workers.pop(lane, None))
+            self._workers[lane] = asyncio.get_running_loop().create_task(self._work(lane))
 
     async def _work(self, lane: str) -> None:
         queue = self._lanes[lane]
@@ -361,9 +365,11 @@ class FakeTelegram:
                     await self._acknowledge(delivery)
                     break
                 self._last_error = (int(time.time()), f"Wrong response from the webhook: {statuses[-1]}")
+                await self._notify()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
             queue.popleft()
+        del self._workers[lane]
 
     async def _post_update(self, update: Json) -> int:
         assert self._session is not None

@@ -37,6 +37,36 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("day", name=op.f("pk_audit_head")),
     )
     op.create_table(
+        "broadcast",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("title", sa.String(length=120), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("written_by", sa.String(length=80), nullable=False),
+        sa.Column("approved_by", sa.String(length=80), nullable=False),
+        sa.Column("approval", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("approved_at", sa.Integer(), nullable=False),
+        sa.Column("begins", sa.Integer(), nullable=False),
+        sa.Column("began", sa.Integer(), nullable=False),
+        sa.Column("ended", sa.Integer(), nullable=False),
+        sa.Column("why", sa.String(length=24), nullable=False),
+        sa.Column("expected", sa.Integer(), nullable=False),
+        sa.Column("again", sa.Integer(), nullable=False),
+        sa.Column("test_for", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("runner", sa.String(length=32), nullable=False),
+        sa.Column("lease", sa.Integer(), nullable=False),
+        sa.Column("rate", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_broadcast")),
+    )
+    op.create_table(
+        "broadcast_switch",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("by", sa.String(length=80), nullable=False),
+        sa.Column("since", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_broadcast_switch")),
+    )
+    op.create_table(
         "conversation",
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
@@ -58,6 +88,14 @@ def upgrade() -> None:
     with op.batch_alter_table("draft_evidence", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_draft_evidence_chat"), ["chat"], unique=False)
 
+    op.create_table(
+        "erasure",
+        sa.Column("id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "inbox",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -87,6 +125,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=120), nullable=False),
         sa.Column("region", sa.String(length=16), nullable=False),
+        sa.Column("offline", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_receiver_group")),
     )
     op.create_table(
@@ -103,6 +142,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_statistic")),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "subscriber",
+        sa.Column("id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("address", sa.LargeBinary(), nullable=False),
+        sa.Column("channel", sa.String(length=16), nullable=False),
+        sa.Column("role", sa.String(length=8), nullable=False),
+        sa.Column("region", sa.String(length=16), nullable=False),
+        sa.Column("zone", sa.String(length=4), nullable=False),
+        sa.Column("language", sa.String(length=2), nullable=False),
+        sa.Column("kinds", sa.String(length=60), nullable=False),
+        sa.Column("consent", sa.String(length=16), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("heard", sa.Date(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriber")),
+        sqlite_with_rowid=False,
+    )
+    with op.batch_alter_table("subscriber", schema=None) as batch_op:
+        batch_op.create_index("ix_subscriber_walk", ["channel", "zone", "id"], unique=False)
+
     op.create_table(
         "tally",
         sa.Column("day", sa.Date(), nullable=False),
@@ -129,6 +187,49 @@ def upgrade() -> None:
         sa.Column("day", sa.Date(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_unanswered")),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "broadcast_count",
+        sa.Column("broadcast_id", sa.Integer(), nullable=False),
+        sa.Column("channel", sa.String(length=16), nullable=False),
+        sa.Column("outcome", sa.String(length=12), nullable=False),
+        sa.Column("reason", sa.String(length=24), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["broadcast_id"], ["broadcast.id"], name=op.f("fk_broadcast_count_broadcast_id_broadcast"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("broadcast_id", "channel", "outcome", "reason", name=op.f("pk_broadcast_count")),
+    )
+    op.create_table(
+        "broadcast_delivery",
+        sa.Column("broadcast_id", sa.Integer(), nullable=False),
+        sa.Column("subscriber", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("channel", sa.String(length=16), nullable=False),
+        sa.Column("zone", sa.String(length=4), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("reason", sa.String(length=24), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("not_before", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["broadcast_id"], ["broadcast.id"], name=op.f("fk_broadcast_delivery_broadcast_id_broadcast"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("broadcast_id", "subscriber", name=op.f("pk_broadcast_delivery")),
+        sqlite_with_rowid=False,
+    )
+    with op.batch_alter_table("broadcast_delivery", schema=None) as batch_op:
+        batch_op.create_index("ix_broadcast_delivery_state", ["broadcast_id", "state", "channel"], unique=False)
+
+    op.create_table(
+        "broadcast_lane",
+        sa.Column("broadcast_id", sa.Integer(), nullable=False),
+        sa.Column("channel", sa.String(length=16), nullable=False),
+        sa.Column("zone", sa.String(length=4), nullable=False),
+        sa.Column("cursor", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("done", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["broadcast_id"], ["broadcast.id"], name=op.f("fk_broadcast_lane_broadcast_id_broadcast"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("broadcast_id", "channel", "zone", name=op.f("pk_broadcast_lane")),
     )
     op.create_table(
         "invitation",
@@ -177,11 +278,13 @@ def upgrade() -> None:
         sa.Column("whose_turn", sa.String(length=8), nullable=False),
         sa.Column("news", sa.Boolean(), nullable=False),
         sa.Column("head", sa.LargeBinary(), nullable=False),
+        sa.Column("recovery", sa.LargeBinary(), nullable=False),
         sa.Column("touched", sa.Date(), nullable=False),
         sa.Column("closed", sa.Date(), nullable=True),
         sa.Column("deadline", sa.Date(), nullable=True),
         sa.Column("claimed_by", sa.LargeBinary(length=16), nullable=True),
         sa.Column("together", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("held", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["group_id"], ["receiver_group.id"], name=op.f("fk_tip_case_group_id_receiver_group")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tip_case")),
         sa.UniqueConstraint("alias", name=op.f("uq_tip_case_alias")),
@@ -231,6 +334,16 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_item_case_id"), ["case_id"], unique=False)
 
     op.create_table(
+        "push_handle",
+        sa.Column("case_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("stop", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("until", sa.Date(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["case_id"], ["tip_case.id"], name=op.f("fk_push_handle_case_id_tip_case"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("case_id", name=op.f("pk_push_handle")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "seal",
         sa.Column("case_id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("staff_id", sa.LargeBinary(length=16), nullable=False),
@@ -243,6 +356,26 @@ def upgrade() -> None:
     with op.batch_alter_table("seal", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_seal_staff_id"), ["staff_id"], unique=False)
 
+    op.create_table(
+        "staff_chat",
+        sa.Column("id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("staff_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("address", sa.LargeBinary(), nullable=False),
+        sa.Column("since", sa.Date(), nullable=False),
+        sa.ForeignKeyConstraint(["staff_id"], ["staff.id"], name=op.f("fk_staff_chat_staff_id_staff"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_staff_chat")),
+        sa.UniqueConstraint("staff_id", name=op.f("uq_staff_chat_staff_id")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "staff_chat_code",
+        sa.Column("id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("staff_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("expires", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["staff_id"], ["staff.id"], name=op.f("fk_staff_chat_code_staff_id_staff"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_staff_chat_code")),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "staff_session",
         sa.Column("id", sa.LargeBinary(length=32), nullable=False),
@@ -260,20 +393,43 @@ def upgrade() -> None:
     with op.batch_alter_table("staff_session", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_staff_session_staff_id"), ["staff_id"], unique=False)
 
+    op.create_table(
+        "original",
+        sa.Column("id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("case_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["case_id"], ["tip_case.id"], name=op.f("fk_original_case_id_tip_case"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["id"], ["evidence.id"], name=op.f("fk_original_id_evidence"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_original")),
+        sqlite_with_rowid=False,
+    )
+    with op.batch_alter_table("original", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_original_case_id"), ["case_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_original_day"), ["day"], unique=False)
+
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     """Go back."""
     # ### commands auto generated by Alembic - please adjust! ###
+    with op.batch_alter_table("original", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_original_day"))
+        batch_op.drop_index(batch_op.f("ix_original_case_id"))
+
+    op.drop_table("original")
     with op.batch_alter_table("staff_session", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_staff_session_staff_id"))
 
     op.drop_table("staff_session")
+    op.drop_table("staff_chat_code")
+    op.drop_table("staff_chat")
     with op.batch_alter_table("seal", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_seal_staff_id"))
 
     op.drop_table("seal")
+    op.drop_table("push_handle")
     with op.batch_alter_table("item", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_item_case_id"))
 
@@ -291,12 +447,22 @@ def downgrade() -> None:
     op.drop_table("tip_case")
     op.drop_table("staff")
     op.drop_table("invitation")
+    op.drop_table("broadcast_lane")
+    with op.batch_alter_table("broadcast_delivery", schema=None) as batch_op:
+        batch_op.drop_index("ix_broadcast_delivery_state")
+
+    op.drop_table("broadcast_delivery")
+    op.drop_table("broadcast_count")
     op.drop_table("unanswered")
     with op.batch_alter_table("trace", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_trace_chat"))
 
     op.drop_table("trace")
     op.drop_table("tally")
+    with op.batch_alter_table("subscriber", schema=None) as batch_op:
+        batch_op.drop_index("ix_subscriber_walk")
+
+    op.drop_table("subscriber")
     op.drop_table("statistic")
     op.drop_table("seen")
     op.drop_table("receiver_group")
@@ -308,11 +474,14 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_inbox_chat"))
 
     op.drop_table("inbox")
+    op.drop_table("erasure")
     with op.batch_alter_table("draft_evidence", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_draft_evidence_chat"))
 
     op.drop_table("draft_evidence")
     op.drop_table("conversation")
+    op.drop_table("broadcast_switch")
+    op.drop_table("broadcast")
     op.drop_table("audit_head")
     with op.batch_alter_table("audit", schema=None) as batch_op:
         batch_op.drop_index("ix_audit_day")
