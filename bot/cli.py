@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from bot import cli_vault
 from bot.settings import Settings
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(retention_app, name="retention")
 app.add_typer(whatsapp_app, name="whatsapp")
 whatsapp_app.add_typer(templates_app, name="templates")
+cli_vault.register(app)
 
 
 class Failed(Exception):
@@ -275,7 +277,6 @@ def faq_eval(
 ) -> None:
     """Measure the self-check on a set of questions."""
     from faq.evaluate import evaluate
-
     from faq.match import Faq
 
     if not file.exists():
@@ -368,9 +369,9 @@ def retention_run() -> None:
     from bot.main import tidy
 
     with opened() as netra:
-        netra.store.write_now(lambda connection: tidy(connection, netra))
-        netra.store.scrub()
-    typer.echo("Done.")
+        for name, number in tidy(netra).items():
+            typer.echo(f"{name}: {number}")
+        netra.store.vacuum()
 
 
 @templates_app.command("sync")
@@ -393,12 +394,19 @@ def templates_sync() -> None:
 
 @app.command()
 def selftest() -> None:
-    """Print every stored field with its purpose and life."""
-    from storage.models import Table
+    """Print every stored field with its purpose and life; check keys, decoder, process and files. Fails when anything is amiss."""
+    from bot.main import harden
+    from bot.selftest import checks, fields
 
-    for table in Table.metadata.sorted_tables:
-        for column in table.columns:
-            typer.echo(f"{table.name}.{column.name}\t{column.info.get('purpose', '?')}\t{column.info.get('life', '?')}")
+    harden()
+    for name, purpose, life in fields():
+        typer.echo(f"{name}\t{purpose}\t{life}")
+    bad = 0
+    for check in checks(settings()):
+        typer.echo(f"{'FAILED' if check.wrong else 'ok'}\t{check.name}{f': {check.wrong}' if check.wrong else ''}")
+        bad += bool(check.wrong)
+    if bad:
+        raise Failed(f"{bad} checks failed.")
 
 
 @app.command()

@@ -6,21 +6,25 @@ import asyncio
 import contextlib
 import os
 import resource
+import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
 
 from aiohttp import web
-from sqlalchemy import Connection
 
 from bot import metrics
 from bot import web as public
+from bot.broadcast import Broadcaster
 from bot.channels import Channel
+from bot.channels.limits import LIMITS
 from bot.channels.web_chat import WebChat
-from bot.logs import log
-from bot.messages import Answer
+from bot.logs import log, where
+from bot.messages import Address, Answer, Button, Outbound
 from bot.outbox import Sender
+from bot.pacer import PAID_TELEGRAM_RATE, Pacer
+from bot.quotas import Quotas
 from bot.reads import Reads
 from bot.receipts import CodeSessions, LastGroups
 from bot.settings import Settings
@@ -30,23 +34,34 @@ from bot.work import TooMany, Worker
 from faq.identity import find_identity
 from faq.match import Faq
 from faq.regions import find, known, name_of
-from handlers.follow_up import KeepFollowUp, follow_up, keep_saved_code, saved_code
+from handlers.broadcast import KeepBroadcast, broadcast
+from handlers.follow_up import KeepFollowUp, KeepQuiet, follow_up, keep_saved_code, quiet, saved_code
 from handlers.menu import menu
 from handlers.privacy import erase, keep_erase, language, privacy, set_language
 from handlers.self_check import KeepFeedback, aside, self_check
+from handlers.subscribe import STOP_WORDS, KeepStop, KeepSubscription, stop, subscribe
 from handlers.tip import KeepTip, tip
+from storage.age import public_of
 from storage.audit import AuditLog
+from storage.broadcasts import Broadcasts
 from storage.cases import Cases
 from storage.conversations import Conversations
 from storage.counts import Counts
 from storage.erasures import ErasureNotes
 from storage.evidence import Cleaner
+from storage.originals import Waiting
+from storage.push import Push
+from storage.retention import Retention
+from storage.schema import up_to_date
 from storage.staff import Accounts
+from storage.staff_chats import Desk, StaffChats
 from storage.statistics import Cell, Statistics
 from storage.store import Store, alive
 from storage.vault import EpochKeys, Keys, Receipts
 
-NIGHTLY_SECONDS = 3600.0
+HOURLY_SECONDS = 3600.0
+VACUUM_AT = (6, 3)
+"""Sunday, in the hour from three in the morning."""
 
 
 @dataclass(slots=True)
@@ -73,17 +88,31 @@ class Netra:
     sender: Sender
     worker: Worker
     web_chat: WebChat
+    desk: Desk
+    broadcaster: Broadcaster
     fresh_run_folder: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def talks(faq: Faq, cases: Cases, counts: Counts, receipts: Receipts, sessions: CodeSessions, last_groups: LastGroups) -> dict[str, Talk]:
+def talks(
+    faq: Faq,
+    cases: Cases,
+    counts: Counts,
+    receipts: Receipts,
+    sessions: CodeSessions,
+    last_groups: LastGroups,
+    *,
+    quotas: Quotas,
+    originals: Waiting,
+    push: Push,
+    signing_key: bytes,
+) -> dict[str, Talk]:
     """Every conversation by its name, with what is done with its result and the words that start it."""
     return {
         "menu": Talk(menu, asides=False),
         "tip": Talk(
             tip(find, find_identity),
-            KeepTip(cases, receipts.take, last_groups),
+            KeepTip(cases, receipts.take, last_groups, quotas, originals),
             words=("lapor", "lapor tanpa nama", "/lapor", "/tip", "report"),
             parks=True,
             collects="photos",
@@ -94,12 +123,31 @@ def talks(faq: Faq, cases: Cases, counts: Counts, receipts: Receipts, sessions: 
             words=("tanya", "boleh tidak saya?", "/tanya", "/ask", "ask"),
             asides=False,
         ),
-        "follow_up": Talk(follow_up, KeepFollowUp(cases, sessions), words=("cek", "cek laporan", "/cek", "/check"), collects="more_photos"),
-        "saved_code": Talk(saved_code, keep_saved_code),
+        "follow_up": Talk(
+            follow_up,
+            KeepFollowUp(cases, sessions, signing_key),
+            words=("cek", "cek laporan", "/cek", "/check"),
+            collects="more_photos",
+            cancelled="follow_up.cancelled",
+        ),
+        "quiet": Talk(quiet, KeepQuiet(push)),
+        "saved_code": Talk(saved_code, keep_saved_code, cancelled="saved_code.later"),
         "privacy": Talk(privacy, words=("privasi", "/privasi", "/privacy", "privacy")),
         "erase": Talk(erase, keep_erase, words=("hapus", "hapus jejak", "/hapus", "delete", "/delete")),
         "language": Talk(language, set_language, words=("bahasa", "/bahasa", "/language", "language")),
+        "subscribe": Talk(
+            subscribe(find),
+            KeepSubscription(desk.subscribers),
+            words=("langganan", "berlangganan", "pengingat", "/langganan", "subscribe", "/subscribe"),
+        ),
+        "stop": Talk(stop, KeepStop(desk.subscribers), words=STOP_WORDS, everywhere=True),
+        "broadcast": Talk(broadcast(find, faq.calendar), KeepBroadcast(desk), words=("siaran", "/siaran", "broadcast"), asides=False),
     }
+
+
+def numbers_shown(channel: str) -> bool:
+    """Whether a channel writes numbers before the choices."""
+    return channel not in LIMITS or LIMITS[channel].numbers_shown
 
 
 def start_command(command: str) -> tuple[str, Mapping[str, Answer]] | None:
@@ -108,6 +156,8 @@ def start_command(command: str) -> tuple[str, Mapping[str, Answer]] | None:
     argument = argument.strip()
     if name in ("/tanya", "/ask") and argument:
         return "self_check", {"question": Answer(text=argument)}
+    if name == "/diam" and argument:
+        return "quiet", {"token": Answer(text=argument)}
     if name == "/start":
         if argument in ("lapor", "tip"):
             return "tip", {}
@@ -132,18 +182,37 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
     conversations = Conversations(epochs)
     faq, texts = Faq.load(), Texts.load()
     statistics = Statistics(keys.panel, lambda day: stage_of(faq, day))
-    cases, counts, audits = Cases(conversations, clock, statistics), Counts(), AuditLog(keys.audit_signing, clock)
+    push = Push(keys.push, conversations, notice_of(texts))
+    recovery = public_of(keys.recovery) if keys.recovery else b""
+    cases = Cases(conversations, clock, statistics, recovery=recovery, push=push)
+    counts, audits = Counts(), AuditLog(keys.audit_signing, clock)
     accounts = Accounts(keys.panel, clock, practice=settings.env != "production")
     receipts = Receipts(keys.receipt_pepper)
     sessions, last_groups = CodeSessions(receipts), LastGroups()
+    quotas, originals = Quotas(), Waiting(keys.offline)
+    push.mute = quotas.mute
+    desk = desk_of(settings, keys, accounts, audits)
     conductor = Conductor(
         texts,
-        talks(faq, cases, counts, receipts, sessions, last_groups),
+        talks(
+            faq,
+            cases,
+            counts,
+            receipts,
+            sessions,
+            last_groups,
+            quotas=quotas,
+            originals=originals,
+            push=push,
+            signing_key=keys.audit_signing,
+            desk=desk,
+        ),
         home="menu",
         start=start_command,
         aside=aside(faq),
-        reads=lambda connection: Reads(connection, cases, sessions, last_groups),
+        reads=lambda connection, address: Reads(connection, cases, sessions, last_groups, quotas, originals, address, desk),
         count=lambda connection, now, name: counts.add(connection, now.date(), name),
+        numbered=numbers_shown,
     )
     web_chat = WebChat(public.pages(), public.page_words(texts), secure=settings.public_url.startswith("https://"), busy=TooMany)
     pushed = {channel.name: channel for channel in (*channels, *platforms(settings, store, ErasureNotes(epochs)))}
@@ -151,8 +220,24 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
     sender = Sender(store, conversations, {name: channel for name, channel in pushed.items() if name != "console"})
     cleaner = Cleaner()
     fresh = epochs.fresh
-    lost = fresh and bool(store.read_now(conversations.unreadable))
-    worker = Worker(store, conversations, conductor, every, sender, cleaner, receipts, sessions, cases.known, clock, lost=lost)
+    lost = fresh and bool(store.read_now(lambda connection: up_to_date(connection) and conversations.unreadable(connection)))
+    worker = Worker(
+        store,
+        conversations,
+        conductor,
+        every,
+        sender,
+        cleaner,
+        receipts,
+        sessions,
+        cases.known,
+        clock,
+        lost=lost,
+        quotas=quotas,
+        originals=originals,
+        free=lambda: shutil.disk_usage(settings.data_dir).free,
+        stopped=desk.subscribers.stop,
+    )
     web_chat.connect(worker.handle, worker.pending)
     return Netra(
         settings,
@@ -175,8 +260,47 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
         sender,
         worker,
         web_chat,
+        desk,
+        broadcaster_of(settings, store, desk, pushed, sender, texts),
         fresh,
     )
+
+
+def desk_of(settings: Settings, keys: Keys, accounts: Accounts, audits: AuditLog) -> Desk:
+    """What reminders need."""
+    subscribers = Subscribers(keys.subscribers)
+    broadcasts = Broadcasts(keys.panel, subscribers, settings.clock, settings.broadcast_links.split(","))
+    return Desk(subscribers, broadcasts, StaffChats(keys.subscribers, settings.clock), accounts, audits)
+
+
+def broadcaster_of(
+    settings: Settings, store: Store, desk: Desk, channels: Mapping[str, Channel], sender: Sender, texts: Texts
+) -> Broadcaster:
+    """The sender of broadcasts: it shares the pace of the replies, but for what Telegram is paid for."""
+    pacers = dict(sender.pacers)
+    if settings.telegram_paid_broadcasts and "telegram" in pacers:
+        pacers["telegram"] = Pacer(PAID_TELEGRAM_RATE)
+    return Broadcaster(
+        store,
+        desk.broadcasts,
+        desk.staff_chats,
+        {name: channel for name, channel in channels.items() if name in CHANNELS},
+        pacers,
+        sender.recent,
+        texts,
+        settings.clock,
+        alone=store.sqlite,
+        paid=settings.telegram_paid_broadcasts,
+    )
+
+
+def notice_of(texts: Texts) -> Callable[[str, str], Outbound]:
+    """The one neutral sentence that there is news, with the button that ends such notices."""
+
+    def notice(language: str, token: str) -> Outbound:
+        return Outbound(tuple(texts.spans(language, "quiet.notice")), (Button(f"/diam {token}", texts.plain(language, "quiet.button")),))
+
+    return notice
 
 
 def platforms(settings: Settings, store: Store | None = None, notes: ErasureNotes | None = None) -> list[Channel]:
@@ -225,7 +349,7 @@ def platforms(settings: Settings, store: Store | None = None, notes: ErasureNote
     return found
 
 
-COMMANDS = ("start", "lapor", "tanya", "cek", "privasi", "hapus", "bahasa", "bantuan", "batal")
+COMMANDS = ("start", "lapor", "tanya", "cek", "langganan", "berhenti", "privasi", "hapus", "bahasa", "bantuan", "batal")
 
 
 def telegram_commands() -> dict[str, list[tuple[str, str]]]:
@@ -258,9 +382,19 @@ async def running(netra: Netra, *, panel: bool = True) -> AsyncIterator[tuple[st
         links=[],
         ready=lambda: ready(netra),
         statistics=lambda chosen: statistics(netra, chosen),
+        notices=lambda: netra.store.read(netra.cases.notices),
     )
+    loop = asyncio.get_running_loop()
+
+    def wake_after_commit(address: Address) -> None:
+        committed = netra.store.submit(lambda connection: None)  # jobs commit in order: this one ends after the one that calls it
+        committed.add_done_callback(lambda _: loop.call_soon_threadsafe(netra.sender.wake, address))
+
+    if netra.cases.push is not None:
+        netra.cases.push.queued = wake_after_commit
     await netra.worker.start()
     await netra.sender.start()
+    await netra.broadcaster.start()
     for channel in netra.channels.values():
         await channel.start(netra.worker.receive)
     background = [asyncio.get_running_loop().create_task(work(netra)) for work in (warm_up, housekeeping, finish_erasures)]
@@ -278,6 +412,7 @@ async def running(netra: Netra, *, panel: bool = True) -> AsyncIterator[tuple[st
         for channel in netra.channels.values():
             await channel.stop()
         await netra.worker.stop()
+        await netra.broadcaster.stop()
         await netra.sender.stop()
         await asyncio.gather(*background, return_exceptions=True)
 
@@ -375,17 +510,20 @@ async def finish_erasures(netra: Netra) -> None:
 
 
 async def housekeeping(netra: Netra) -> None:
-    """Every hour: expired drafts and sessions go, epoch keys turn over."""
+    """Every hour, and when an epoch ends: what is past its time goes. Once a week the database is rewritten without what it left."""
     while True:
         try:
-            await netra.store.write(lambda connection: tidy(connection, netra))
-            netra.store.scrub()
+            await asyncio.to_thread(tidy, netra)
+            now = netra.settings.clock()
+            if (now.weekday(), now.hour) == VACUUM_AT:
+                netra.store.vacuum()
         except Exception as error:  # noqa: BLE001 - tried again in an hour
-            log.error("housekeeping failed", error=type(error).__name__)
-        await asyncio.sleep(NIGHTLY_SECONDS)
+            log.error("housekeeping failed", error=type(error).__name__, where=where(error))
+        await asyncio.sleep(min(HOURLY_SECONDS, netra.epochs.left() + 1))
 
 
-def tidy(connection: Connection, netra: Netra) -> None:
-    """Remove what is past its time."""
+def tidy(netra: Netra) -> dict[str, int]:
+    """Remove what is past its time (blocking); how much of what was removed."""
     netra.epochs.current()
-    netra.conversations.expire(connection)
+    retention = Retention(netra.cases, netra.statistics, netra.conversations, netra.audits, netra.settings.clock)
+    return retention.run(netra.store)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from bot.chat import Rejected
+from bot.messages import Address
+from bot.quotas import Quotas
 from bot.receipts import CodeSessions, LastGroups
 from bot.turn import NotReady
+from storage.broadcasts import Broadcast, Results
 from storage.cases import Cases, OpenCase
+from storage.drafts import Draft
+from storage.originals import Waiting
+from storage.staff import Account
+from storage.staff_chats import Desk
+from storage.subscribers import Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +29,23 @@ class Reads:
     cases: Cases
     sessions: CodeSessions
     last_groups: LastGroups
+    quotas: Quotas = field(default_factory=Quotas)
+    originals: Waiting = field(default_factory=Waiting)
+    address: Address = Address("", "")
+    desk: Desk | None = None
+
+    def surge(self) -> bool:
+        """Whether more tips come in than people are likely to send."""
+        return self.quotas.surge()
+
+    def originals_there(self, photos: Sequence[str]) -> bool:
+        """Whether the untouched originals of these photos can be kept for the offline keys."""
+        return self.originals.there(photos)
+
+    def notices(self, case: OpenCase) -> bool:
+        """Whether the tipster of this case asked to be told of news."""
+        push = self.cases.push
+        return push is not None and push.has(self.connection, case.id, self.cases.today())
 
     def case(self, handle: str) -> OpenCase:
         """The case behind a typed code. Raises `Rejected` with what to do, or `NotReady` until the code is derived."""
@@ -34,3 +60,42 @@ class Reads:
         if case is None:
             raise Rejected("follow_up.unknown")
         return case
+
+    # --- reminders ------------------------------------------------------------------------------------------------------------------
+
+    def _desk(self) -> Desk:
+        assert self.desk is not None, "this conversation needs the desk of broadcasts"
+        return self.desk
+
+    def subscription(self) -> Wish | None:
+        """What reminders this chat asked for."""
+        found = self._desk().subscribers.get(self.connection, self.address)
+        return found.wish if found else None
+
+    def staff(self) -> Account | None:
+        """The broadcaster or approver to whom this chat is linked."""
+        return self._desk().staff(self.connection, self.address)
+
+    def broadcasts(self, limit: int) -> list[Broadcast]:
+        """The last broadcasts."""
+        return self._desk().broadcasts.listed(self.connection, limit=limit)
+
+    def broadcast(self, number: int) -> Broadcast | None:
+        """One broadcast."""
+        return self._desk().broadcasts.get(self.connection, number)
+
+    def broadcast_results(self, number: int) -> Results:
+        """How far a broadcast has come."""
+        return self._desk().broadcasts.results(self.connection, number)
+
+    def broadcast_audience(self, draft: Draft) -> int:
+        """How many would get a draft now."""
+        return self._desk().broadcasts.count(self.connection, draft).total
+
+    def broadcast_problems(self, draft: Draft) -> list[str]:
+        """What keeps a draft from being proposed."""
+        return self._desk().broadcasts.problems(draft)
+
+    def broadcasts_stopped_by(self) -> str | None:
+        """Who stopped all broadcasts."""
+        return self._desk().broadcasts.stopped_by(self.connection)

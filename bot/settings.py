@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -85,6 +86,8 @@ class Settings(BaseSettings):
         if self.telegram_token and self.telegram_mode == "webhook":
             if len(self.telegram_webhook_secret) < 16:
                 found.append("TELEGRAM_WEBHOOK_SECRET is missing or short: set at least 16 random characters.")
+            elif not re.fullmatch(r"[A-Za-z0-9_-]{16,256}", self.telegram_webhook_secret):
+                found.append("TELEGRAM_WEBHOOK_SECRET may hold only A-Z a-z 0-9 _ - and at most 256 of them.")
             if not self.public_url:
                 found.append("NETRA_PUBLIC_URL is needed for Telegram's webhook.")
         if self.twilio_account_sid:
@@ -98,6 +101,8 @@ class Settings(BaseSettings):
                 found.append("NETRA_PUBLIC_URL must begin with https:// in production.")
             if self.run_dir is None:
                 found.append("NETRA_RUN_DIR must name a folder on a tmpfs in production.")
+            if Path(".env").is_file() and Path(".env").stat().st_mode & 0o077:
+                found.append("The file .env can be read by others: set its mode to 0600.")
         return found
 
 

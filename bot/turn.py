@@ -60,8 +60,12 @@ class Talk:
     """The name of its question for photos: photos that come earlier are kept for it."""
     most_photos: int = 10
     """So many photos it takes in all."""
+    cancelled: str = "turn.cancelled"
+    """What is said when it is cancelled."""
     asides: bool = True
     """A question to the FAQ in the middle of it is answered in between (not where such questions are its own subject)."""
+    everywhere: bool = False
+    """It asks nothing, and its words are obeyed at once in every state, in the middle of another flow too, which then goes on."""
 
 
 @dataclass(slots=True)
@@ -127,7 +131,7 @@ class Conductor:
         home: str,
         start: Start,
         aside: Aside,
-        reads: Callable[[Connection], Any] = lambda connection: None,
+        reads: Callable[[Connection, Address], Any] = lambda connection, address: None,
         count: Callable[[Connection, datetime, str], None] = lambda connection, now, name: None,
         numbered: Callable[[str], bool] = lambda channel: True,
     ) -> None:
@@ -183,6 +187,8 @@ class _Take:
         words = plain(self.inbound.text)
         if self.inbound.edited:
             self._edited()
+        elif name := self._said_everywhere(words):
+            self._in_between(name)
         elif self.inbound.button:
             self._pressed(new)
         elif self.inbound.receipt and self._expects() not in TAKES_CODE:
@@ -211,6 +217,29 @@ class _Take:
         if self.state["flow"] is not None and self.state["flow"] not in self.c.talks:
             self.state |= {"flow": None, "answers": {}, "waiting": None}
             self.before.append(Said("turn.gone"))
+
+    def _said_everywhere(self, words: str) -> str:
+        """The talk that is obeyed in every state, when this message is one of its words or its button; else nothing."""
+        command = plain(self.inbound.button) or words
+        name = self.c.words.get(command.split("@")[0] if command.startswith("/") else command, "")
+        return name if name and self.c.talks[name].everywhere and not self.inbound.attachments else ""
+
+    def _in_between(self, name: str) -> None:
+        """Do at once what asks nothing; then the question that waits is asked again, and nothing of it is lost."""
+        chat = self._chat({}, "")
+        chat.flow = name
+        result, keep = drive(self.c.talks[name].run, chat), self.c.talks[name].keep
+        turn = Turn(self.connection, self.inbound.address, self.now, self.state["language"])
+        if keep is not None:
+            keep(result, turn)
+        self.before += [*chat.said, *turn.said]
+        self.outcome = "aside"
+        if self.state["flow"] in (None, self.c.home):
+            self._speak(self.before)
+            self.before = []
+        else:
+            self.before.append(Said("turn.back_to_question"))
+            self._continue()
 
     def _starts(self, words: str) -> bool:
         """Whether a word that starts a flow is meant as one: not where it is a choice, nor in the middle of a story."""
@@ -312,8 +341,13 @@ class _Take:
     # --- controls ----------------------------------------------------------------------------------------------------------------
 
     def _cancel(self) -> None:
-        had = bool(self.state["answers"]) or bool(self.state["parked"]) or self.state["flow"] not in (None, self.c.home)
-        self.before.append(Said("turn.cancelled" if had else "turn.nothing_to_cancel"))
+        flow = self.state["flow"]
+        if flow not in (None, self.c.home):
+            self.before.append(Said(self.c.talks[flow].cancelled))
+        elif not self.state["parked"]:
+            self.before.append(Said("turn.nothing_to_cancel"))
+        if self.state["parked"]:
+            self.before.append(Said("turn.draft_dropped"))
         self.state["parked"] = None
         self.outcome = "cancelled"
         self._go_home()
@@ -570,7 +604,7 @@ class _Take:
             language=self.state["language"],
             channel=self.inbound.address.channel,
             parked=self.state["parked"]["flow"] if self.state["parked"] else "",
-            reads=self.c.reads(self.connection),
+            reads=self.c.reads(self.connection, self.inbound.address),
             fresh=fresh,
         )
 
@@ -600,6 +634,11 @@ class _Take:
             self.before = said
             resumed = self.state["parked"]["flow"] if result.flow == "resume" and self.state["parked"] else result.flow
             self._begin(resumed, result.answers)
+            return True
+        parked = self.state["parked"]
+        if result is None and not chat.asked and parked and parked["at"] == self.now.isoformat():
+            self.before = said  # something was only told: what it interrupted goes on at once
+            self._begin(parked["flow"], {})
             return True
         turn = Turn(self.connection, self.inbound.address, self.now, self.state["language"])
         keep = self.c.talks[flow].keep

@@ -54,6 +54,7 @@ def application(
     links: Sequence[Mapping[str, str]],
     ready: Callable[[], Awaitable[Mapping[str, str]]],
     statistics: Callable[[str], Awaitable[Sequence[Table]]],
+    notices: Callable[[], Awaitable[Sequence[str]]],
 ) -> web.Application:
     """The public application. Bodies are limited to 1 MiB, except where the web chat streams photos itself."""
     app = web.Application(client_max_size=BODY_BYTES, middlewares=[_headers])
@@ -78,6 +79,9 @@ def application(
     async def figures(request: web.Request) -> web.Response:
         return html(request, "statistics.html", tables=await statistics(language(request)))
 
+    async def news(request: web.Request) -> web.Response:
+        return html(request, "news.html", aliases=await notices())
+
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
@@ -91,6 +95,7 @@ def application(
             web.get("/", landing),
             web.get("/privasi", privacy),
             web.get("/statistik", figures),
+            web.get("/kabar", news),
             web.get("/healthz", healthz),
             web.get("/readyz", readyz),
             web.static("/static", STATIC),

@@ -23,10 +23,12 @@ from bot.logs import log, where
 from bot.messages import Address, Attachment, Inbound, Outbound
 from bot.metrics import PHOTOS, RECEIVED, TURN_SECONDS, TURNS
 from bot.outbox import Sender
+from bot.quotas import Quotas
 from bot.receipts import CodeSessions
 from bot.turn import Conductor, NotReady, Result
 from storage.conversations import Conversations, Received
 from storage.evidence import Cleaner, Refused
+from storage.originals import Waiting
 from storage.store import Store
 from storage.vault import Receipt, Receipts
 
@@ -34,6 +36,9 @@ BURST, PER_MINUTE = 30, 20
 """Messages that one chat may send at once, and a minute after that (facts: security design, section 7)."""
 
 PHOTOS_PER_MESSAGE = 10
+DISK_FLOOR = 2 * 1000**3
+"""Bytes that stay free on the disk: below, photos are refused and text still comes in."""
+
 ALBUM_QUIET_SECONDS, ALBUM_LONGEST_SECONDS = 1.5, 10.0
 """An album comes as separate messages without an end mark: wait for a pause, but not for ever (facts: platforms, 1.5)."""
 
@@ -90,10 +95,16 @@ class Worker:
         clock: Callable[[], datetime],
         *,
         lost: bool = False,
+        quotas: Quotas | None = None,
+        originals: Waiting | None = None,
+        free: Callable[[], int] | None = None,
+        stopped: Callable[[Connection, Address], object] = lambda connection, address: None,
     ) -> None:
         self.store, self.conversations, self.conductor = store, conversations, conductor
         self.channels, self.sender, self.cleaner = channels, sender, cleaner
         self.receipts, self.sessions, self.known, self.clock = receipts, sessions, known, clock
+        self.quotas, self.originals, self.free = quotas or Quotas(), originals or Waiting(), free
+        self.stopped = stopped
         self.lost = lost
         """The run folder was new and drafts were lost: people who come back without a conversation are told."""
         self._lanes: dict[Address, _Lane] = {}
@@ -117,9 +128,14 @@ class Worker:
         return await self._take_in(inbound) is not None
 
     async def _news_of(self, inbound: Inbound) -> None:
-        """The person blocked the bot: nothing more is sent to them."""
-        if inbound.control == "stopped":
-            await self.store.write(lambda connection: self.conversations.drop(connection, inbound.address))
+        """The person blocked the bot, or the chat is another one now: nothing more is sent there, reminders neither."""
+
+        def stop(connection: Connection) -> None:
+            self.conversations.drop(connection, inbound.address)
+            self.stopped(connection, inbound.address)
+
+        if inbound.control == "stopped" or inbound.control.startswith("moved:"):
+            await self.store.write(stop)
 
     async def handle(self, inbound: Inbound) -> list[Outbound]:
         """The same for channels that wait for the answer: returns once the turn is done, with all messages for the chat.
@@ -146,6 +162,9 @@ class Worker:
             await self.store.write(lambda connection: self.conversations.sent(connection, [row.id for row in rows]))
 
     async def _take_in(self, inbound: Inbound) -> _Waiting | None:
+        if self.quotas.muted(inbound.address):
+            RECEIVED.labels(inbound.address.channel, "muted").inc()
+            return None
         if not self._may(inbound.address):
             RECEIVED.labels(inbound.address.channel, "too many").inc()
             raise TooMany
@@ -232,6 +251,7 @@ class Worker:
                 outcome=result.outcome,
                 ms=round(took * 1000),
             )
+            self.originals.keep_only(inbound.address, photos_in(result.state or {}))
             if result.outcome in ("kept", "cancelled"):
                 self.store.scrub()
         self.sender.wake(inbound.address)
@@ -258,6 +278,10 @@ class Worker:
             return item
         if number >= PHOTOS_PER_MESSAGE:
             return Attachment(refused="many")
+        if self.free is not None and self.free() < DISK_FLOOR:
+            return Attachment(refused="disk")
+        if not self.quotas.take_photo(inbound.address):
+            return Attachment(refused="enough")
         try:
             data = await self.channels[inbound.address.channel].fetch(item)
             cleaned = await self.cleaner.clean(data)
@@ -267,8 +291,12 @@ class Worker:
         except Refused as error:
             PHOTOS.labels(error.reason).inc()
             return Attachment(refused=error.reason)
+        there = await self.store.read(lambda connection: self.conversations.draft_facts(connection, inbound.address))
+        if any(facts.get("clean_sha256") == cleaned.facts["clean_sha256"] for facts in there):
+            return Attachment(refused="again")
         PHOTOS.labels("kept").inc()
         evidence = secrets.token_bytes(16)
+        await asyncio.to_thread(self.originals.hold, inbound.address, evidence.hex(), data)
         kept = await self.store.write(
             lambda connection: self.conversations.keep_photo(connection, inbound.address, evidence, cleaned.jpeg, cleaned.facts)
         )
@@ -360,7 +388,7 @@ def photos_in(state: Mapping[str, object]) -> list[str]:
     """The draft photos that a conversation's answers name."""
     found: list[str] = []
     parked = state.get("parked")
-    for answers in (state.get("answers"), parked.get("answers") if isinstance(parked, dict) else None):
+    for answers in (state.get("answers"), state.get("undo"), parked.get("answers") if isinstance(parked, dict) else None):
         if isinstance(answers, dict):
             for answer in answers.values():
                 found.extend(answer.get("photos", ()))

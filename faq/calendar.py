@@ -116,12 +116,17 @@ def _election(name: str, table: dict[str, Any]) -> Election:
         if not rows or starts != sorted(set(starts)):
             raise BadCalendar(f"{name}: stages must follow one another")
         ends = [begins - DAY for begins in starts[1:]] + [date.max]
-        stages = tuple(
-            Stage(row["id"], row["name"], row["name_en"], row["begins"], last) for row, last in zip(rows, ends, strict=True)
-        )
+        stages = tuple(Stage(row["id"], row["name"], row["name_en"], row["begins"], last) for row, last in zip(rows, ends, strict=True))
         regions = {code: region["vote"] for code, region in table.get("regions", {}).items()}
         return Election(
-            name, table["title"], table["title_en"], table["vote"], table["candidates_set"], table["ends"], stages, MappingProxyType(regions)
+            name,
+            table["title"],
+            table["title_en"],
+            table["vote"],
+            table["candidates_set"],
+            table["ends"],
+            stages,
+            MappingProxyType(regions),
         )
     except KeyError as reason:
         raise BadCalendar(f"{name}: {reason} is missing") from reason
@@ -129,18 +134,14 @@ def _election(name: str, table: dict[str, Any]) -> Election:
 
 # Which day does a question ask about?
 
-MONTHS: Final[Mapping[str, int]] = MappingProxyType({
-    word: number
-    for number, words in enumerate(
-        (
-            "januari jan january", "februari feb pebruari february", "maret mar mrt march", "april apr", "mei may", "juni jun june", "juli jul july",
-            "agustus agu ags agt agst august", "september sep sept", "oktober okt october oct", "november nov nop nopember",
-            "desember des december dec",
-        ),
-        start=1,
-    )
-    for word in words.split()
-})  # fmt: skip
+_MONTHS: Final = (
+    "januari jan january", "februari feb pebruari february", "maret mar mrt march", "april apr", "mei may", "juni jun june",
+    "juli jul july", "agustus agu ags agt agst august", "september sep sept", "oktober okt october oct",
+    "november nov nop nopember", "desember des december dec",
+)  # fmt: skip
+MONTHS: Final[Mapping[str, int]] = MappingProxyType(
+    {word: number for number, words in enumerate(_MONTHS, start=1) for word in words.split()}
+)
 
 _YEAR = r"(?:\s+(?P<year>20\d\d))?"
 _WORDED = re.compile(r"\b(?P<day>[0-3]?\d)\s*(?P<month>" + "|".join(sorted(MONTHS, key=len, reverse=True)) + r")\b" + _YEAR)
@@ -172,8 +173,8 @@ _STAGE_HINTS: Final = ("tenang", "coblos", "pemungutan", "pemilihan", "pilkada",
 """Most questions name no stage: one of these must appear before any pattern is tried."""
 
 _RELATIVE_HINTS: Final = (
-    "sok", "bsk", "besuk", "suk", "tomorrow", "lusa", "emben", "pageto", "marin", "maren", "kmrn", "wingi", "kamari", "maghi", "yesterday", "semalam", "malam",
-    "malem", "minggu", "mgg", "pekan", "bulan", "bln",
+    "sok", "bsk", "besuk", "suk", "tomorrow", "lusa", "emben", "pageto", "marin", "maren", "kmrn", "wingi", "kamari", "maghi",
+    "yesterday", "semalam", "malam", "malem", "minggu", "mgg", "pekan", "bulan", "bln",
 )  # fmt: skip
 
 _RELATIVE: Final[tuple[tuple[re.Pattern[str], Callable[[date], date]], ...]] = tuple(

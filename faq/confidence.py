@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter, mul
 from typing import Any, Final
 
 CASES: Final = ("right", "wrong", "outside")
@@ -52,10 +53,11 @@ class Signals:
 
     def vector(self) -> list[float]:
         """The signals in the order of their names."""
-        return [getattr(self, name) for name in NAMES]
+        return list(_ALL(self))
 
 
 NAMES: Final = tuple(field.name for field in fields(Signals))
+_ALL: Final = attrgetter(*NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,12 @@ class Judge:
 
     def probabilities(self, signals: Signals) -> dict[str, float]:
         """How likely each case is."""
-        return dict(zip(CASES, softmax([_weighed(self.weights[case], signals) for case in CASES]), strict=True))
+        vector = signals.vector()
+        return dict(zip(CASES, softmax([_weighed(self.weights[case], vector) for case in CASES]), strict=True))
 
     def reports(self, signals: Signals) -> float:
         """How likely somebody wants to report a deed; from one half on, the tip flow is offered."""
-        return 1.0 / (1.0 + math.exp(max(-60.0, min(60.0, self.report - _weighed(self.wish, signals)))))
+        return 1.0 / (1.0 + math.exp(max(-60.0, min(60.0, self.report - _weighed(self.wish, signals.vector())))))
 
     def answers(self, verdict: str, right: float, signals: Signals) -> bool:
         """Is the best entry sure enough to be answered alone?"""
@@ -105,8 +108,9 @@ class Judge:
         )
 
 
-def _weighed(weights: Sequence[float], signals: Signals) -> float:
-    return sum(weight * value for weight, value in zip(weights, [*signals.vector(), 1.0], strict=True))
+def _weighed(weights: Sequence[float], vector: Sequence[float]) -> float:
+    """The weighed sum of the signals and the constant, which comes last among the weights."""
+    return sum(map(mul, weights, vector)) + weights[-1]
 
 
 def softmax(scores: Sequence[float], sharpness: float = 1.0) -> list[float]:

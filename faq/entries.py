@@ -158,7 +158,14 @@ def _entry(path: Path, name: str, table: dict[str, Any]) -> Entry:
         outcomes = {key: Outcome(**row) for key, row in rest.pop("outcomes", {}).items()}
         sources, related = tuple(rest.pop("sources")), tuple(rest.pop("related"))
         return Entry(
-            id=name, basis=basis, sanction=sanction, conditions=conditions, outcomes=MappingProxyType(outcomes), sources=sources, related=related, **rest
+            id=name,
+            basis=basis,
+            sanction=sanction,
+            conditions=conditions,
+            outcomes=MappingProxyType(outcomes),
+            sources=sources,
+            related=related,
+            **rest,
         )
     except (KeyError, TypeError) as reason:
         raise BadEntry(f"{path.name}: {name}: {reason}") from reason

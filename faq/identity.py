@@ -6,9 +6,11 @@ import re
 from functools import lru_cache
 
 KINDS = {"PHONE": "phone", "NIK": "nik", "EMAIL": "email", "NIP": "nip", "KK": "nik", "BANK_ACCOUNT": "account"}
+NO_NAME = r"(?!(?:tidak|tdk|tak|gak|ga|nggak|jangan|jgn|mau|tolong|mohon|bukan|belum|di|not)\b)"
+ENDS_A_NAME = r"(?!(?:dan|yang|yg|dari|di|ke|mau|ingin|melihat|kerja|bekerja|saya|sy|guru|staf|pns|asn|and|i)\b)"
 MY_NAME = re.compile(
-    r"\b(?:nama\s+(?:saya|sy|aku|gue)(?:\s+(?:adalah|ialah|itu))?|(?:perkenalkan|kenalkan)[, ]+(?:nama\s+)?(?:saya|sy|aku)|saya\s+bernama|my\s+name\s+is)"
-    r"[\s:,]+(?!(?:tidak|tdk|tak|gak|ga|nggak|jangan|jgn|mau|tolong|mohon|bukan|belum|di|not)\b)(?P<name>[^\W\d_][\w'.]*(?:\s(?!(?:dan|yang|yg|dari|di|ke|mau|ingin|melihat|kerja|bekerja|saya|sy|guru|staf|pns|asn|and|i)\b)[^\W\d_][\w'.]*){0,2})",
+    r"\b(?:nama\s+(?:saya|sy|aku|gue)(?:\s+(?:adalah|ialah|itu))?|(?:perkenalkan|kenalkan)[, ]+(?:nama\s+)?(?:saya|sy|aku)"
+    rf"|saya\s+bernama|my\s+name\s+is)[\s:,]+{NO_NAME}(?P<name>[^\W\d_][\w'.]*(?:\s{ENDS_A_NAME}[^\W\d_][\w'.]*){{0,2}})",
     re.IGNORECASE,
 )
 

@@ -1,9 +1,9 @@
 """From a question to ranked entries, and from ranked entries to an answer, a choice, a redirect or the tip flow.
 
-Two voices score every entry from the same features, which are parts of words, words and pairs of words: a naive Bayes voice, which knows how
-often each feature was said of each entry, and a ridge regression, which knows which features tell entries apart. Both are sums over features, so
-one small table holds both. `confidence` turns the ranking into probabilities. The weights are built by `faq.train` and shipped in
-`faq/model`; at run time there is only numpy and this file.
+Two voices score every entry from the same features, which are parts of words, words and pairs of words: a naive Bayes voice, which
+knows how often each feature was said of each entry, and a ridge regression, which knows which features tell entries apart. Both are sums
+over features, so one small table holds both. `confidence` turns the ranking into probabilities. The weights are built by `faq.train` and
+shipped in `faq/model`; at run time there is only numpy and this file.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,9 @@ from faq.entries import REPORT, STRICTNESS, Entry, Redirect, load_entries, load_
 from faq.normalise import Lexicon, Reading
 
 MODEL: Final = Path(__file__).parent / "model"
+
+WIB: Final = timezone(timedelta(hours=7), "WIB")
+"""Where "today" is when nobody says which day it is."""
 
 SIZES: Final = (3, 4, 5)
 """How many letters the parts of words have."""
@@ -48,11 +52,21 @@ TWO_ACTS: Final = 0.6
 JOINING: Final = frozenset({"dan", "sama", "terus", "lalu", "sambil", "sekaligus", "tetapi", "atau", "plus", "serta"})
 SPEAKER: Final = frozenset({"saya", "aku", "kami", "kita"})
 OTHERS: Final = frozenset(
-    "teman rekan kawan sahabat atasan bos pimpinan bawahan staf kepala kadis kabid kasi sekda camat lurah kades tetangga suami istri pasangan anak ayah ibu "
-    "bapak orang kakak adik ipar mertua paman bibi sepupu guru dosen dokter perawat bidan perangkat bupati walikota wali gubernur pegawai pns asn pppk honorer "
-    "sekretaris ketua satpol polisi tentara bendahara penyuluh pejabat dia mereka oknum seseorang kepsek".split()
+    """
+    teman rekan kawan sahabat atasan bos pimpinan bawahan staf kepala kadis kabid kasi sekda camat lurah kades tetangga suami istri pasangan
+    anak ayah ibu bapak orang kakak adik ipar mertua paman bibi sepupu guru dosen dokter perawat bidan perangkat bupati walikota wali
+    gubernur pegawai pns asn pppk honorer sekretaris ketua satpol polisi tentara bendahara penyuluh pejabat dia mereka oknum
+    seseorang kepsek
+    """.split()
 )
-OWNED: Final = OTHERS | frozenset("kantor dinas sekolah desa kelurahan kecamatan puskesmas instansi rumah grup kampung daerah kota kabupaten tempat unit bidang".split())
+"""Who else may have done it."""
+
+OWNED: Final = OTHERS | frozenset(
+    """
+    kantor dinas sekolah desa kelurahan kecamatan puskesmas instansi rumah grup kampung daerah kota kabupaten tempat unit bidang
+    """.split()
+)
+"""After these "saya" names whose it is, not who did it."""
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -107,7 +121,7 @@ def parts(word: str) -> list[str]:
 def pairs(words: Sequence[str]) -> list[str]:
     """Words, neighbours, and neighbours but one."""
     single = [f"={word}" for word in words]
-    near = [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]
+    near = [f"{first} {second}" for first, second in pairwise(words)]
     far = [f"{first} * {second}" for first, second in zip(words, words[2:], strict=False)]
     return single + near + far
 
@@ -143,10 +157,9 @@ class Features:
         counts = np.minimum(edges[1:] - edges[:-1], len(_TIMES) - 1)
         weights = _TIMES[counts] * self.idf[found]
         cut = int(found.searchsorted(self.first_word))
-        for part in (weights[:cut], weights[cut:]):
-            length = math.sqrt(float(part @ part))
-            if length > 0.0:
-                part *= np.float32(1.0 / length)
+        for block in (weights[:cut], weights[cut:]):
+            length = math.sqrt(float(block @ block))
+            np.multiply(block, np.float32(1.0 / length) if length > 0.0 else np.float32(0.0), out=block)
         return found, weights
 
 
@@ -254,7 +267,16 @@ class Ranked:
 class Matcher:
     """The voices, and what their scores look like."""
 
-    def __init__(self, lexicon: Lexicon, features: Features, voices: Voices, intent: Intent, words: Words, classes: Sequence[str], verdicts: Sequence[str]) -> None:
+    def __init__(
+        self,
+        lexicon: Lexicon,
+        features: Features,
+        voices: Voices,
+        intent: Intent,
+        words: Words,
+        classes: Sequence[str],
+        verdicts: Sequence[str],
+    ) -> None:
         self.lexicon = lexicon
         self.features = features
         self.voices = voices
@@ -307,7 +329,13 @@ class Faq:
     """Everything the bot knows, ready to be asked."""
 
     def __init__(
-        self, entries: dict[str, Entry], redirects: dict[str, Redirect], calendar: Calendar, matcher: Matcher, judge: Judge, election: str = ""
+        self,
+        entries: dict[str, Entry],
+        redirects: dict[str, Redirect],
+        calendar: Calendar,
+        matcher: Matcher,
+        judge: Judge,
+        election: str = "",
     ) -> None:
         self.entries = entries
         self.redirects = redirects
@@ -324,13 +352,13 @@ class Faq:
 
     def ask(self, question: str, day: date | None = None) -> Found:
         """Find what a question is about; `day` is the day it is asked on, or the day asked about."""
-        about = find_day(question, day or date.today(), self.election) or day
+        about = find_day(question, day or datetime.now(WIB).date(), self.election) or day
         reading = self.matcher.lexicon.read(question)
         if not reading.content:
             return Found(question, "decline", (), (), 0.0, None, about, False)
         return self.decide(question, reading, self.matcher.rank(reading), about)
 
-    def decide(self, question: str, reading: Reading, ranked: Ranked, day: date | None) -> Found:
+    def decide(self, question: str, reading: Reading, ranked: Ranked, day: date | None, two_acts: bool = True) -> Found:
         """What follows from a ranking."""
         chances = self.judge.probabilities(ranked.signals)
         candidates = self._candidates(ranked, chances)
@@ -340,7 +368,7 @@ class Faq:
             return Found(question, "report", (), candidates, wish, None, day, True)
         if self.judge.answers(first.verdict, first.confidence, ranked.signals):
             return Found(question, "answer", (first.entry,), candidates, first.confidence, None, day, another)
-        if ranked.signals.lead < TWO_ACTS and (both := self._both(reading, ranked)):
+        if two_acts and ranked.signals.lead < TWO_ACTS and (both := self._both(reading, ranked)):
             return Found(question, "answer", both, candidates, first.confidence, None, day, another)
         if chances["outside"] >= self.judge.decline:
             redirect = self.redirects.get(self.matcher.classes[ranked.outside])
@@ -352,14 +380,14 @@ class Faq:
         """The best entries with their probabilities: the first one's is fitted, the others share what is left for another entry."""
         others = softmax(ranked.scores[1:], SHARPNESS)
         sure = [chances["right"], *(chances["wrong"] * share for share in others)]
-        found = []
+        found: list[Candidate] = []
         for number, confidence in zip(ranked.classes[:SHOWN], sure, strict=False):
             entry = self.entries[self.matcher.classes[number]]
             found.append(Candidate(entry.id, entry.verdict, entry.title, min(confidence, sure[0]) if found else confidence))
         return tuple(found)
 
     def _both(self, reading: Reading, ranked: Ranked) -> tuple[str, ...]:
-        """The two acts of a question that names two, strictest first; empty unless each part is sure of an entry that the whole ranks high."""
+        """The two acts of a question that names two, strictest first; none unless each half is sure of an entry the whole ranks high."""
         found: list[Entry] = []
         for part in acts(reading):
             alone = self.matcher.rank(part)
@@ -400,7 +428,10 @@ def acts(reading: Reading) -> list[Reading]:
     best: list[Reading] = []
     for place, word in enumerate(reading.roots):
         if word in JOINING:
-            halves = [Reading((), half, tuple(kept for kept in half if kept in reading.content)) for half in (reading.roots[:place], reading.roots[place + 1 :])]
+            halves = [
+                Reading((), half, tuple(kept for kept in half if kept in reading.content))
+                for half in (reading.roots[:place], reading.roots[place + 1 :])
+            ]
             if min(len(half.content) for half in halves) >= 2:
                 best = [Reading(half.roots, half.roots, half.content) for half in halves]
     return best

@@ -23,10 +23,18 @@ NEGATORS: Final = frozenset({"tidak", "bukan", "belum", "jangan", "tanpa"})
 NEGATION: Final = "!"
 """What marks a word that a negation stands before: "tidak memilih" is read as "!pilih"."""
 
-_SIGNS: Final = str.maketrans({
-    "👍": " jempol ", "❤": " hati ", "♥": " hati ", "😍": " hati ", "🥰": " hati ", "✌": " dua jari ", "☝": " satu jari ", "🖐": " lima jari ",
-    "💪": " semangat ", "🔥": " semangat ", "🙏": " ", "’": "'", "‘": "'", "“": " ", "”": " ", "–": "-", "—": " ", "\u200b": "", "\u00ad": "",
-})  # fmt: skip
+_SIGNS: Final = str.maketrans(
+    {
+        **dict.fromkeys("\N{THUMBS UP SIGN}", " jempol "),
+        **dict.fromkeys("\N{HEAVY BLACK HEART}\N{BLACK HEART SUIT}\N{SMILING FACE WITH HEART-SHAPED EYES}", " hati "),
+        **dict.fromkeys("\N{VICTORY HAND}", " dua jari "),
+        **dict.fromkeys("\N{WHITE UP POINTING INDEX}", " satu jari "),
+        **dict.fromkeys("\N{FLEXED BICEPS}\N{FIRE}", " semangat "),
+        **dict.fromkeys("\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}", "'"),
+        **dict.fromkeys("\N{EN DASH}\N{EM DASH}", "-"),
+        **dict.fromkeys("\N{ZERO WIDTH SPACE}\N{SOFT HYPHEN}", ""),
+    }
+)
 
 _REPEATED = re.compile(r"([a-z])\1{2,}")
 _JOINED = re.compile(r"\b(nge|ng|di|ke|me|mem|men|meng|ter|ber|pe|se)-(?=[a-z])")
@@ -39,10 +47,38 @@ _BEFORE: Final = (
     "memper", "diper", "keber", "menge", "penge", "meng", "peng", "meny", "peny", "mem", "pem", "men", "pen", "nge", "ber", "ter", "per",
     "bel", "ng", "ny", "me", "pe", "di", "ke", "se", "be", "te", "n", "m",
 )  # fmt: skip
-_BEHIND: Final = ("kannya", "innya", "annya", "kanlah", "inya", "nya", "kan", "ken", "ake", "lah", "kah", "pun", "ku", "mu", "in", "an", "en", "ne", "i", "e", "keun")
+_BEHIND: Final = (
+    "kannya",
+    "innya",
+    "annya",
+    "kanlah",
+    "inya",
+    "nya",
+    "kan",
+    "ken",
+    "ake",
+    "lah",
+    "kah",
+    "pun",
+    "ku",
+    "mu",
+    "in",
+    "an",
+    "en",
+    "ne",
+    "i",
+    "e",
+    "keun",
+)
 _LOST: Final[Mapping[str, str]] = {
-    "meny": "s", "peny": "s", "ny": "sc", "mem": "pf", "pem": "pf", "m": "p", "men": "t", "pen": "t", "n": "t", "meng": "k", "peng": "k", "ng": "k",
-}  # fmt: skip
+    **dict.fromkeys(("meny", "peny"), "s"),
+    **dict.fromkeys(("mem", "pem"), "pf"),
+    **dict.fromkeys(("men", "pen", "n"), "t"),
+    **dict.fromkeys(("meng", "peng", "ng"), "k"),
+    "ny": "sc",
+    "m": "p",
+}
+"""Letters that a prefix may have swallowed: menyebar is sebar."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,20 +18,22 @@ SIDES = {
     "pusat": "pus pst pusat", "tenggara": "gara tenggara", "laut": "laut", "daya": "daya",
 }  # fmt: skip
 NICKNAMES = {
-    "balam": "bandar lampung", "bdl": "bandar lampung", "tubaba": "tulang bawang barat", "tuba": "tulang bawang", "pesibar": "pesisir barat",
-    "pringsewu": "pringsewu", "lambar": "lampung barat", "lamsel": "lampung selatan", "lamteng": "lampung tengah", "lamtim": "lampung timur",
-    "lampura": "lampung utara", "lamut": "lampung utara", "mesuji": "mesuji", "tangsel": "tangerang selatan", "jogja": "yogyakarta",
-    "solo": "surakarta", "bdg": "bandung", "sby": "surabaya", "jkt": "jakarta", "jaksel": "jakarta selatan", "jaktim": "jakarta timur", "jakbar": "jakarta barat", "jakut": "jakarta utara",
-    "jakpus": "jakarta pusat", "dki": "jakarta", "diy": "yogyakarta", "jabar": "jawa barat",
-    "jateng": "jawa tengah", "jatim": "jawa timur", "sumut": "sumatera utara", "sumbar": "sumatera barat", "sumsel": "sumatera selatan",
+    "balam": "bandar lampung", "bdl": "bandar lampung", "tubaba": "tulang bawang barat", "tuba": "tulang bawang",
+    "pesibar": "pesisir barat", "pringsewu": "pringsewu", "lambar": "lampung barat", "lamsel": "lampung selatan",
+    "lamteng": "lampung tengah", "lamtim": "lampung timur", "lampura": "lampung utara", "lamut": "lampung utara", "mesuji": "mesuji",
+    "tangsel": "tangerang selatan", "jogja": "yogyakarta", "solo": "surakarta", "bdg": "bandung", "sby": "surabaya", "jkt": "jakarta",
+    "jaksel": "jakarta selatan", "jaktim": "jakarta timur", "jakbar": "jakarta barat", "jakut": "jakarta utara",
+    "jakpus": "jakarta pusat", "dki": "jakarta", "diy": "yogyakarta", "jabar": "jawa barat", "jateng": "jawa tengah",
+    "jatim": "jawa timur", "sumut": "sumatera utara", "sumbar": "sumatera barat", "sumsel": "sumatera selatan",
     "kalbar": "kalimantan barat", "kalteng": "kalimantan tengah", "kalsel": "kalimantan selatan", "kaltim": "kalimantan timur",
     "kaltara": "kalimantan utara", "sulut": "sulawesi utara", "sulteng": "sulawesi tengah", "sulsel": "sulawesi selatan",
     "sultra": "sulawesi tenggara", "sulbar": "sulawesi barat", "ntb": "nusa tenggara barat", "ntt": "nusa tenggara timur",
     "babel": "kepulauan bangka belitung", "kepri": "kepulauan riau", "malut": "maluku utara", "mks": "makassar", "plg": "palembang",
-    "bkl": "bengkulu", "bks": "bekasi", "oki": "ogan komering ilir", "oku": "ogan komering ulu", "muba": "musi banyuasin", "mura": "musi rawas",
-    "pali": "penukal abab lematang ilir", "gunkid": "gunung kidul", "bjm": "banjarmasin", "smg": "semarang", "mlg": "malang", "bgr": "bogor",
-    "tng": "tangerang", "sda": "sidoarjo", "kukar": "kutai kartanegara", "kutim": "kutai timur", "kubar": "kutai barat", "kobar": "kotawaringin barat",
-    "kotim": "kotawaringin timur", "minut": "minahasa utara", "minsel": "minahasa selatan", "bolmong": "bolaang mongondow",
+    "bkl": "bengkulu", "bks": "bekasi", "oki": "ogan komering ilir", "oku": "ogan komering ulu", "muba": "musi banyuasin",
+    "mura": "musi rawas", "pali": "penukal abab lematang ilir", "gunkid": "gunung kidul", "bjm": "banjarmasin", "smg": "semarang",
+    "mlg": "malang", "bgr": "bogor", "tng": "tangerang", "sda": "sidoarjo", "kukar": "kutai kartanegara", "kutim": "kutai timur",
+    "kubar": "kutai barat", "kobar": "kotawaringin barat", "kotim": "kotawaringin timur", "minut": "minahasa utara",
+    "minsel": "minahasa selatan", "bolmong": "bolaang mongondow",
 }  # fmt: skip
 
 
@@ -140,7 +142,7 @@ def _alike(said: str, names: Sequence[str]) -> list[int]:
 
 
 def _starts(name: str, said: str) -> bool:
-    return said.startswith(name) and name != "" or name.startswith(said)
+    return (name != "" and said.startswith(name)) or name.startswith(said)
 
 
 def name_of(code: str) -> str:

@@ -1,8 +1,9 @@
 """Builds the weights of the matcher from entries, redirects and phrasings. Needs scikit-learn and scipy; the bot itself does not.
 
-The ridge regression is solved in its dual form, which has one great advantage: what it would say of a block of phrasings had it never seen
-them follows exactly from the one solution. Naive Bayes only counts, so a block is simply taken off the counts. Every register is thus left out
-without training again, and the weight of the voices, the probabilities and the thresholds are fitted on answers to unseen registers only.
+The ridge regression is solved in its dual form, which has one great advantage: what it would say of a block of phrasings had it never
+seen them follows exactly from the one solution. Naive Bayes only counts, so a block is simply taken off the counts. Every register is
+thus left out without training again, and the weight of the voices, the probabilities and the thresholds are fitted on answers to unseen
+registers only.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faq.confidence import CASES, Judge
-from faq.entries import ENTRIES, PHRASINGS, REDIRECTS, REPORT, load_entries, load_phrasings, load_redirects
+from faq.entries import PHRASINGS, REPORT, load_entries, load_phrasings, load_redirects
 from faq.match import MODEL, Features, Floats, Intent, Ints, Matcher, Ranked, Voices, Words, pairs, parts
 from faq.normalise import LEXICON, Lexicon, Reading
 
@@ -89,14 +90,18 @@ class Solved:
         return left_out
 
 
+RECIPE: Final = 1
+"""Raised whenever the code makes other weights of the same sources."""
+
+
 def source_hash() -> str:
-    """What the weights depend on, in one short word."""
-    digest = hashlib.blake2b(digest_size=16)
-    here = Path(__file__).parent
-    files = [*sorted(ENTRIES.glob("*.toml")), REDIRECTS, *sorted(PHRASINGS.glob("*.tsv")), *sorted(LEXICON.glob("*.tsv"))]
-    for path in [*files, here / "normalise.py", here / "train.py"]:
-        if path.exists():
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    """What the weights depend on, in one short word: names, titles and verdicts, phrasings, word lists."""
+    digest = hashlib.blake2b(f"{RECIPE}\0".encode(), digest_size=16)
+    known = [(entry.id, entry.title, entry.verdict) for entry in load_entries().values()]
+    known += [(redirect.id, redirect.title, "") for redirect in load_redirects().values()]
+    digest.update(json.dumps(known, ensure_ascii=False).encode())
+    for path in (*sorted(PHRASINGS.glob("*.tsv")), *sorted(LEXICON.glob("*.tsv"))):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -106,7 +111,8 @@ def read_corpus() -> Corpus:
     classes = [*entries, *redirects, REPORT]
     place = {name: number for number, name in enumerate(classes)}
     rows = [Row(register, name, text) for register, name, text in load_phrasings() if name in place]
-    rows += [Row(TITLES, known.id, known.title) for known in (*entries.values(), *redirects.values())]
+    rows += [Row(TITLES, entry.id, entry.title) for entry in entries.values()]
+    rows += [Row(TITLES, redirect.id, redirect.title) for redirect in redirects.values()]
     rows.sort(key=lambda row: place[row.name])
     lexicon = Lexicon.load()
     counts = Counter(word for row in rows for word in set(lexicon.words(row.text)))
@@ -261,7 +267,8 @@ def fit_intent(corpus: Corpus, matrix: Any, without: NDArray[np.int64] | None = 
 
 def intents(corpus: Corpus) -> Ints:
     """The intent of each phrasing: 0 to know, 1 something beside the subject, 2 to report."""
-    return ((corpus.number >= corpus.entries).astype(np.int32) + (corpus.number == len(corpus.classes) - 1)).astype(np.int32)
+    kind: Ints = (corpus.number >= corpus.entries).astype(np.int32) + (corpus.number == len(corpus.classes) - 1).astype(np.int32)
+    return kind
 
 
 FOLDS: Final = 6
@@ -333,11 +340,20 @@ class Unseen:
         return "right" if self.ranked.classes[0] == self.number else "wrong"
 
 
-def train(out: Path = MODEL) -> dict[str, Any]:
-    """Build and write the weights; gives the figures that the build has measured."""
-    from threadpoolctl import threadpool_limits
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Everything a build knows: the matcher, and every phrasing ranked as if its register had never been seen."""
 
-    begun = time.perf_counter()
+    corpus: Corpus
+    matcher: Matcher
+    loudness: float
+    unseen: Sequence[Unseen]
+
+
+def build() -> Built:
+    """Learn from everything there is, on one core, so that the same sources always give the same weights."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     with threadpool_limits(limits=1):
         corpus = read_corpus()
         matrix = design(corpus, corpus.readings)
@@ -350,18 +366,31 @@ def train(out: Path = MODEL) -> dict[str, Any]:
         intent, guessed = fit_intent(corpus, matrix), unseen_intents(corpus, matrix)
         loudness = fit_loudness(corpus, heard)
         voices = quantise(np.asarray(matrix.T @ solved.dual, dtype=np.float32) * np.float32(loudness), counts.bayes())
-        del solved
         matcher = Matcher(corpus.lexicon, corpus.features, voices, intent, used.without(), corpus.classes, corpus.verdicts)
-        unseen = rank_unseen(corpus, used, heard, guessed, loudness)
-        judge = fit_judge(unseen, corpus)
-    write(out, corpus, matcher, judge, loudness)
+        return Built(corpus, matcher, loudness, rank_unseen(corpus, used, heard, guessed, loudness))
+
+
+def train(out: Path = MODEL) -> dict[str, Any]:
+    """Build and write the weights; gives a few figures of the build."""
+    begun = time.perf_counter()
+    built = build()
+    write(out, built, fit_judge(built.unseen, built.corpus))
     return {
-        "phrasings": len(corpus.rows),
-        "classes": len(corpus.classes),
-        "features": len(corpus.vocabulary),
+        "phrasings": len(built.corpus.rows),
+        "classes": len(built.corpus.classes),
+        "features": len(built.corpus.vocabulary),
         "bytes": sum(path.stat().st_size for path in out.iterdir()),
         "seconds": round(time.perf_counter() - begun, 1),
     }
+
+
+def judge_without(built: Built) -> Iterator[tuple[str, Judge, list[Unseen]]]:
+    """For every block its phrasings, and a judge fitted on all the others."""
+    for name in sorted({one.block for one in built.unseen}):
+        own = [one for one in built.unseen if one.block == name]
+        others = [one for one in built.unseen if one.block != name]
+        # Reports and questions beside the subject are one block each: without them there would be nothing to tell them by.
+        yield name, fit_judge(others if own[0].number < built.corpus.entries else built.unseen, built.corpus), own
 
 
 def fit_loudness(corpus: Corpus, heard: Sequence[Heard]) -> float:
@@ -408,7 +437,12 @@ def rank_unseen(corpus: Corpus, used: Used, heard: Sequence[Heard], guessed: NDA
 
 
 NO_VOICES: Final = Voices(
-    np.zeros(1, np.float32), np.zeros(1, np.int32), np.zeros((1, 1), np.int8), np.zeros(1, np.int32), np.zeros(1, np.uint16), np.zeros(1, np.int8)
+    np.zeros(1, np.float32),
+    np.zeros(1, np.int32),
+    np.zeros((1, 1), np.int8),
+    np.zeros(1, np.int32),
+    np.zeros(1, np.uint16),
+    np.zeros(1, np.int8),
 )
 NO_INTENT: Final = Intent(np.zeros((1, 2), np.float16), (0.0, 0.0))
 
@@ -494,8 +528,9 @@ def fit_answers(judge: Judge, asked: Sequence[Unseen], corpus: Corpus) -> dict[s
     return found
 
 
-def write(out: Path, corpus: Corpus, matcher: Matcher, judge: Judge, loudness: float) -> None:
+def write(out: Path, built: Built, judge: Judge) -> None:
     """Write the weights, the same bytes for the same sources."""
+    corpus, matcher = built.corpus, built.matcher
     out.mkdir(parents=True, exist_ok=True)
     voices, words = matcher.voices, matcher.words
     arrays: Mapping[str, NDArray[Any]] = {
@@ -521,7 +556,7 @@ def write(out: Path, corpus: Corpus, matcher: Matcher, judge: Judge, loudness: f
         "classes": list(corpus.classes),
         "verdicts": list(corpus.verdicts),
         "intent": list(matcher.intent.constant),
-        "loudness": loudness,
+        "loudness": built.loudness,
         "judge": asdict(judge),
     }
     (out / "model.json").write_text(json.dumps(table, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -7,11 +7,12 @@ import re
 from bot.chat import Chat, Go, Reader, Rejected
 from bot.messages import Answer, Option
 from bot.questions import either
+from storage.subscribers import CHANNELS
 
 MISTYPED = re.compile(r"\d(?:[\s.\-]{0,3}\d){14,23}")
 """Digits that are nearly a receipt code; a code without a mistake was recognised at the door."""
 
-TOPICS = ("self_check", "tip", "follow_up", "privacy", "language")
+TOPICS = ("self_check", "tip", "follow_up", "subscribe", "privacy", "language")
 
 
 def _anything() -> Reader[Answer]:
@@ -27,7 +28,7 @@ def _anything() -> Reader[Answer]:
 
 async def menu(chat: Chat) -> Go:
     """What would you like? A photo is the start of a tip; free words are a question."""
-    topics = tuple(Option(topic) for topic in TOPICS)
+    topics = tuple(Option(topic) for topic in TOPICS if topic != "subscribe" or chat.channel in CHANNELS)
     if chat.parked:
         topics = (Option("resume"), *topics)
     wish = await chat.ask("wish", either(topics, _anything()))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.chat import Chat, Go, Name, Rejected
+from bot.chat import Chat, Go, Name, Reader, Rejected
 from bot.messages import Answer, Option
-from bot.questions import NO, YES, captions, choice, collect, either, found_by, past_day, text
+from bot.questions import NO, YES, captions, choice, collect, either, found_by, past_day, plain, text
+from bot.quotas import Quotas
 from bot.receipts import LastGroups
 from bot.turn import Flow, NotReady, Turn
 from faq.regions import Region
 from storage.cases import Cases, NewTip, NoReceivers
+from storage.originals import Waiting
 from storage.vault import FreshReceipt, grouped
 
 KINDS = {
@@ -27,6 +30,15 @@ KINDS = {
 UNSURE = Option("unsure", keywords=("tidak tahu", "tidak yakin", "lupa", "entah", "ga tau", "gatau", "gak tahu", "not sure"))
 WHAT_AT_LEAST, WHAT_AT_MOST, WHO_AT_MOST, MORE_AT_MOST = 20, 3000, 300, 1500
 MOST_PHOTOS = 10
+RECEIVING_OFFICES = re.compile(
+    r"(?i)\b(?:bawaslu|panwas\w*|inspektorat|inspektur|itwil|bkpsdm|bkd|bkn|gakkumdu|tim (?:pengawas|penelaah))\b"
+)
+"""Offices in which the receivers of tips may work."""
+
+SUMS = {
+    4: ("empat", "four"), 5: ("lima", "five"), 6: ("enam", "six"), 7: ("tujuh", "seven"), 8: ("delapan", "eight"),
+    9: ("sembilan", "nine"), 10: ("sepuluh", "ten"), 11: ("sebelas", "eleven"), 12: ("dua belas", "twelve"),
+}  # fmt: skip
 PLACES = 7
 """So many places are offered at once: with "none", back and cancel the ten rows of a list."""
 REMOVE = Option("remove", keywords=("hapus", "hapus saja", *YES.keywords))
@@ -46,6 +58,8 @@ class Tip:
     who: str
     photos: tuple[str, ...]
     more: str
+    above: bool = False
+    originals: bool = False
 
 
 class Search(Protocol):
@@ -72,11 +86,14 @@ def tip(search: Search, identity: Identity) -> Flow:
         day = await chat.ask("when", past_day(chat.now.date(), unsure=UNSURE))
         what = await chat.ask("what", text(at_least=WHAT_AT_LEAST, at_most=WHAT_AT_MOST))
         who = await chat.ask("who", text(at_most=WHO_AT_MOST, optional=True))
+        above = await _concerns_receivers(chat, f"{what} {who}")
         photos = await collect(chat, "photos", at_most=MOST_PHOTOS)
+        originals = await _keep_originals(chat, photos)
         more = await _anything_more(chat, what, who, day, photos)
         more = " ".join(part for part in (captions(chat, "photos"), more) if part)
         what, who, more = await _without_identity(chat, identity, what, who, more)
-        draft = Tip(indicator, kind, region, day, what, who, tuple(photos), more)
+        draft = Tip(indicator, kind, region, day, what, who, tuple(photos), more, above, originals)
+        await _patience(chat)
         return draft if await _sure(chat, draft) else None
 
     return flow
@@ -96,6 +113,30 @@ async def _place(chat: Chat, search: Search) -> Region | None:
         if code != "none":
             return next(region for region in found if region.code == code)
     return None
+
+
+async def _concerns_receivers(chat: Chat, words: str) -> bool:
+    """A tip about an office that may receive it goes to the next level up; asked only where such an office is named."""
+    return bool(RECEIVING_OFFICES.search(words)) and await chat.ask("above", choice(YES, NO)) == "yes"
+
+
+async def _keep_originals(chat: Chat, photos: Sequence[str]) -> bool:
+    """Whether the untouched originals are kept for a court; not asked where only this server could keep them."""
+    return chat.reads.originals_there(photos) and await chat.ask("originals", choice(NO, YES)) == "yes"
+
+
+async def _patience(chat: Chat) -> None:
+    """In a flood of tips a small sum, which a person does at once; nobody is locked out."""
+    if "patience" not in chat.answers and not chat.reads.surge():
+        return
+    one, other = 2 + chat.seed % 5, 2 + chat.seed // 5 % 5
+
+    def read(answer: Answer) -> int:
+        if plain(answer.text) not in (str(one + other), *SUMS[one + other]):
+            raise Rejected("tip.patience_wrong")
+        return one + other
+
+    await chat.ask("patience", Reader(read), one=Name(f"tip.numbers.{one}"), other=Name(f"tip.numbers.{other}"))
 
 
 async def _anything_more(chat: Chat, what: str, who: str, day: dt.date | None, photos: Sequence[str]) -> str:
@@ -137,6 +178,8 @@ async def _sure(chat: Chat, draft: Tip) -> bool:
         their_who=draft.who,
         their_more=draft.more,
         photos=len(draft.photos) or "",
+        originals=Name("tip.originals_kept") if draft.originals else "",
+        above=Name("tip.goes_above") if draft.above else "",
     )
     return True
 
@@ -148,8 +191,12 @@ class KeepTip:
     cases: Cases
     receipt: Callable[[], FreshReceipt | None]
     last_groups: LastGroups
+    quotas: Quotas
+    originals: Waiting
 
     def __call__(self, tip: Tip, turn: Turn) -> None:
+        if not self.quotas.may_send_tip(turn.address):
+            raise Rejected("tip.enough_today")
         fresh = self.receipt()
         if fresh is None:
             raise NotReady("receipt")
@@ -165,13 +212,17 @@ class KeepTip:
                 "what": tip.what,
                 "who": tip.who,
                 "more": tip.more,
+                "above": tip.above,
             },
             photos=tip.photos,
             region=tip.region.code if tip.region else "",
+            above=tip.above,
+            originals=self.originals.of(tip.photos) if tip.originals else {},
         )
         try:
-            self.cases.open(turn.connection, turn.address, new, fresh.receipt)
+            case = self.cases.open(turn.connection, turn.address, new, fresh.receipt)
         except NoReceivers as error:
             raise Rejected("tip.no_team") from error
-        turn.say_secret("tip.receipt", code=grouped(fresh.code))
+        self.quotas.tip_sent(turn.address)
+        turn.say_secret("tip.receipt", code=grouped(fresh.code), alias=self.cases.alias(turn.connection, case))
         turn.then = Go("saved_code", {"handle": Answer(text=self.last_groups.keep(fresh.code))})

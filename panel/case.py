@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from panel.doors import audit, who
+from panel.marked import LARGE, SMALL, marked
 from panel.pages import PANEL, election, form_of, go, page, texts
 from panel.related import Related, related
 from panel.similar import NEWEST, similar
@@ -85,7 +87,7 @@ async def show(request: web.Request, *, fault: str = "", typed: Mapping[str, str
     def look(connection: Connection) -> tuple[dict[str, dict[str, Any]], list[Any], dict[bytes, str]]:
         names = {known.id: known.name for known in staff.listed(connection)}
         near = similar(connection, panel.cases, account.id, session.private_key, case, newest=NEWEST)
-        return panel.cases.photo_facts(connection, case.key, case.id), near, names
+        return photos_in_order(panel.cases.photo_facts(connection, case.key, case.id), case), near, names
 
     photos, near, names = await panel.store.read(look)
     if request.method == "GET":
@@ -119,6 +121,11 @@ async def show(request: web.Request, *, fault: str = "", typed: Mapping[str, str
         fault=fault,
         today=panel.cases.today(),
     )
+
+
+def photos_in_order(facts: Mapping[str, dict[str, Any]], case: OpenCase) -> dict[str, dict[str, Any]]:
+    """What is known of each photo, in the order in which they came."""
+    return {name: facts[name] for entry in case.entries for name in entry.photos if name in facts}
 
 
 def _is_own(facts: Mapping[str, Any], staff_id: bytes) -> bool:
@@ -160,8 +167,8 @@ def _related(request: web.Request, case: OpenCase) -> list[Related]:
 
 
 async def photo(request: web.Request) -> web.StreamResponse:
-    """A photo of the case: always a JPEG that this program drew itself."""
-    panel, case = request.app[PANEL], await opened(request)
+    """A photo of the case, with the reader's name faintly on it: always a JPEG that this program drew itself."""
+    panel, case, account = request.app[PANEL], await opened(request), who(request).account
     try:
         name = bytes.fromhex(request.match_info["photo"]).hex()
     except ValueError as error:
@@ -170,7 +177,9 @@ async def photo(request: web.Request) -> web.StreamResponse:
     if found is None:
         raise web.HTTPNotFound
     headers = {"Content-Disposition": f'inline; filename="foto-{name[:8]}.jpg"'}
-    return web.Response(body=found[0], content_type="image/jpeg", headers=headers)
+    side = SMALL if request.query.get("kecil") == "1" else LARGE
+    body = await asyncio.to_thread(marked, found[0], f"{account.name} {panel.cases.today():%d/%m/%Y}", side)
+    return web.Response(body=body, content_type="image/jpeg", headers=headers)
 
 
 async def viewer(request: web.Request) -> web.StreamResponse:

@@ -372,12 +372,13 @@ async def _let_in(request: web.Request, account: Account, derived: Passphrase) -
     """Begin a session that still lacks its second factor."""
     panel = request.app[PANEL]
     try:
-        private_key = open_receiver_key(derived, account.id, account.public_key, account.private_key)
+        held = account.private_key  # empty: it is on its owner's laptop alone
+        private_key = open_receiver_key(derived, account.id, account.public_key, held) if held else b""
     except Broken as error:
         raise web.HTTPForbidden from error
 
     def begin(connection: Connection) -> str:
-        panel.audit.add(connection, account.name, "login", detail="first factor")
+        panel.audit.add(connection, account.name, "login", detail="first_factor")
         return panel.staff.begin(connection, account.id, private_key, factor=False)
 
     response = web.Response(status=303, headers={"Location": "/masuk/kode" if account.totp else "/masuk/pengaman"})
@@ -414,7 +415,7 @@ async def code(request: web.Request) -> web.StreamResponse:
         return page(request, "code.html", status=429, fault="throttled", wait=wait)
     if not session.account.totp or not await _take_code(request, session.account, (await form_of(request)).get("code", "")):
         return page(request, "code.html", status=401, fault="wrong_code", wait=0)
-    return await _raised(request, "second factor")
+    return await _raised(request, "second_factor")
 
 
 async def factor_page(request: web.Request) -> web.StreamResponse:
@@ -446,14 +447,14 @@ async def factor(request: web.Request) -> web.StreamResponse:
     if not taken:
         secret = " ".join(session.pending[at : at + 4] for at in range(0, len(session.pending), 4))
         return page(request, "factor.html", status=401, secret=secret, fault="wrong_code")
-    return await _raised(request, "second factor set up")
+    return await _raised(request, "second_factor_new")
 
 
 async def factor_later(request: web.Request) -> web.StreamResponse:
     """Go on without a second factor: in practice mode alone."""
     if not request.app[PANEL].practice or who(request).account.totp:
         raise web.HTTPForbidden
-    return await _raised(request, "practice, no second factor")
+    return await _raised(request, "practice")
 
 
 async def logout(request: web.Request) -> web.StreamResponse:

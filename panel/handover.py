@@ -12,7 +12,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from faq.identity import find_identity
-from panel.case import SHOWN_FACTS, change, opened
+from panel.case import SHOWN_FACTS, change, opened, photos_in_order
 from panel.doors import confirmed, factor_is_fresh, who
 from panel.pages import PANEL, day_text, form_of, go, language_of, named, page, plainly, sentence
 from storage.cases import Cases, OpenCase
@@ -40,7 +40,7 @@ async def handover_page(
         "handover.html",
         status=status,
         case=case,
-        photos=photos,
+        photos=photos_in_order(photos, case),
         bodies=BODIES,
         summary=_summary(request, case),
         typed=typed or {},
@@ -163,7 +163,7 @@ async def agree(request: web.Request) -> web.StreamResponse:
     try:
         await panel.store.write(record)
     except Refused as refused:
-        return await approvals(request, fault=refused.reason, status=403)
+        return await approvals(request, fault=refused.reason, status=409)
     go("/persetujuan", "approved")
 
 
@@ -185,13 +185,13 @@ async def export(request: web.Request) -> web.StreamResponse:
             files[f"{folder}/laporan.txt"] = "\n".join(text).encode()
             files |= {f"{folder}/{photo}": body for photo, body in _photos(connection, panel.cases, case, None).items()}
             panel.cases.step(connection, case, session.account.name, {"action": "exported"})
-            panel.audit.add(connection, session.account.name, "exported", case.id.hex(), f"approved by {approval.agreed_by}")
+            panel.audit.add(connection, session.account.name, "exported", case.id.hex(), approval.agreed_by)
         return packet(files, {"approved_by": approval.agreed_by, "day": panel.cases.today().isoformat()})
 
     try:
         archive = await panel.store.write(collect)
     except Refused as refused:
-        return await approvals(request, fault=refused.reason, status=403)
+        return await approvals(request, fault=refused.reason, status=409)
     return _download(archive, "ekspor")
 
 

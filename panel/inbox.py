@@ -17,7 +17,7 @@ from storage.cases import FOLDERS, Listed, OpenCase
 PAGE = 50
 BATCH = 10
 FOUND_AT_MOST = 100
-EXPORT_AT_MOST = 100
+EXPORT_AT_MOST = 25
 INDICATORS = ("karier", "partai", "kampanye", "pelayanan", "other")
 
 
@@ -109,7 +109,7 @@ async def inbox(request: web.Request) -> web.StreamResponse:
 
     rows, counts, names = await panel.store.read(look)
     if wanted.words:
-        await audit(request, "searched", detail=f"{len(rows)} found")
+        await audit(request, "searched", detail=str(len(rows)))
     return page(
         request,
         "inbox.html",
@@ -174,7 +174,7 @@ async def ask_export(request: web.Request) -> web.StreamResponse:
             if panel.cases.by_seal(connection, session.account.id, session.private_key, name) is None:
                 raise web.HTTPNotFound
         approval = panel.staff.ask_approval(connection, "export", [name.hex() for name in names], session.account)
-        panel.audit.add(connection, session.account.name, "export_asked", approval.hex(), f"{len(names)} cases")
+        panel.audit.add(connection, session.account.name, "export_asked", approval.hex(), str(len(names)))
 
     await panel.store.write(ask)
     go("/persetujuan", "export_asked")

@@ -161,6 +161,6 @@ async def share(request: web.Request) -> web.StreamResponse:
         if other is None or not other.receives or other.group_id != me.group_id or other.id == me.id:
             raise Refused("no_account")
         count = panel.cases.share(connection, me.id, session.private_key, other.id, other.public_key)
-        panel.audit.add(connection, me.name, "shared", other.name, f"{count} cases")
+        panel.audit.add(connection, me.name, "shared", other.name, str(count))
 
     return await _dangerous(request, give, "shared")

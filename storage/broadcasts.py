@@ -1,7 +1,7 @@
 """Broadcasts: drafts, approvals, and the durable state of every delivery. `docs/broadcasts.md` has the reasons.
 
 A delivery is *claimed* in a commit before its request and *settled* in a commit after it. A claim without a result, found by the next
-runner, is *uncertain*: it is listed, never repeated. Who was reached is nowhere stored; results are counts per channel and reason, and
+run, is *uncertain*: it is listed, never repeated. Who was reached is nowhere stored; results are counts per channel and reason, and
 rows only for what failed.
 """
 
@@ -19,8 +19,9 @@ from bot.messages import Address
 from storage.drafts import LANGUAGES, TITLE_AT_MOST, Draft, OnWhatsApp, When, problems
 from storage.models import Broadcast as Row
 from storage.models import BroadcastCount, BroadcastLane, BroadcastSwitch, Delivery, Subscriber
+from storage.staff import Refused
 from storage.subscribers import Subscribers, stop_by_name
-from storage.vault import keyed
+from storage.vault import Broken, keyed
 
 DRAFT, PROPOSED, APPROVED, HOLDING, RUNNING, PAUSED = "draft", "proposed", "approved", "holding", "running", "paused"
 DONE, CANCELLED, EXPIRED = "done", "cancelled", "expired"
@@ -32,14 +33,6 @@ HOLD_SECONDS = 600
 HOUR_SECONDS = 3600
 LEASE_SECONDS = 30
 KEPT_SECONDS = 30 * 24 * 3600
-
-
-class Refused(Exception):
-    """A step that is not taken; `reason` names the sentence that says why."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 # --- what comes back --------------------------------------------------------------------------------------------------------------
@@ -122,7 +115,7 @@ class Claim:
 
     recipients: tuple[Recipient, ...] = ()
     stop: bool = False
-    retry_at: int = 0
+    retry_at: int | None = None
 
 
 # --- the tables -----------------------------------------------------------------------------------------------------------------------
@@ -285,13 +278,14 @@ class Broadcasts:
         """Have the message sent to one staff member's own chat."""
         connection.execute(update(Row).where(Row.id == number).values(test_for=staff_id))
 
-    def tests(self, connection: Connection) -> list[tuple[int, bytes, Draft]]:
-        """The test messages that are asked for; they are taken out of the table."""
+    def asked_tests(self, connection: Connection) -> list[tuple[int, bytes, Draft]]:
+        """The test messages that are asked for: broadcast, staff member, content."""
         query = select(Row.id, Row.test_for, Row.body).where(Row.test_for != b"")
-        found = [(row.id, row.test_for, Draft.read(row.body)) for row in connection.execute(query)]
-        if found:
-            connection.execute(update(Row).where(Row.id.in_([number for number, _, _ in found])).values(test_for=b""))
-        return found
+        return [(row.id, row.test_for, Draft.read(row.body)) for row in connection.execute(query)]
+
+    def test_taken(self, connection: Connection, number: int) -> None:
+        """The test message is on its way."""
+        connection.execute(update(Row).where(Row.id == number).values(test_for=b""))
 
     def _approval(self, number: int, digest: str, writer: str, approver: str) -> bytes:
         return keyed(self._key, b"approval", json.dumps([number, digest, writer, approver]).encode())
@@ -340,10 +334,7 @@ class Broadcasts:
     # --- the runner ----------------------------------------------------------------------------------------------------------------------
 
     def due(self, connection: Connection, runner: str, *, alone: bool = False) -> list[Broadcast]:
-        """Move every broadcast on that is due, and take those that run and that nobody else has. `alone`: no other process sends.
-
-        What the runner before claimed and did not settle becomes uncertain.
-        """
+        """Move every broadcast on that is due; take those that run and that nobody else has. `alone`: no other process sends."""
         now = self.now()
         for found in self.listed(connection, states=(APPROVED, HOLDING, RUNNING, PAUSED)):
             if found.state != PAUSED and found.state != RUNNING:
@@ -353,8 +344,6 @@ class Broadcasts:
         taken = []
         for row in connection.execute(select(Row).where(Row.state == RUNNING).order_by(Row.id)).mappings().all():
             if row["runner"] == runner or row["lease"] < now or alone:
-                if row["runner"] != runner:
-                    self._doubt(connection, row["id"])
                 connection.execute(update(Row).where(Row.id == row["id"]).values(runner=runner, lease=now + LEASE_SECONDS))
                 taken.append(_broadcast(row))
         for found in self.listed(connection, states=(APPROVED, HOLDING, PAUSED)):
@@ -385,22 +374,29 @@ class Broadcasts:
         lanes = [(channel, zone) for channel in found.draft.channels for zone in found.draft.audience.zones]
         connection.execute(insert(BroadcastLane), [{"broadcast_id": found.id, "channel": one, "zone": two} for one, two in lanes])
 
-    def _doubt(self, connection: Connection, number: int) -> None:
+    def doubt(self, connection: Connection, number: int) -> int:
+        """At the start of a run: what an earlier one claimed and did not settle is uncertain now; how many."""
         claimed = and_(Delivery.broadcast_id == number, Delivery.state == "claimed")
+        found = 0
         for row in connection.execute(select(Delivery.channel, func.count()).where(claimed).group_by(Delivery.channel)).all():
             self._add(connection, number, row[0], "uncertain", "crash", int(row[1]))
+            found += int(row[1])
         connection.execute(update(Delivery).where(claimed).values(state="uncertain", reason="crash"))
+        return found
 
-    def candidates(self, connection: Connection, broadcast: Broadcast, channel: str, zone: str, limit: int) -> list[bytes]:
-        """The next subscribers of a lane, in order; a read that needs no transaction of its own."""
-        lane = connection.execute(
-            select(BroadcastLane.cursor, BroadcastLane.done).where(
+    def candidates(
+        self, connection: Connection, broadcast: Broadcast, channel: str, zone: str, *, after: bytes | None, limit: int
+    ) -> list[bytes]:
+        """The next subscribers of a lane, in order, after the one that was read last (None: where the lane stands). Only reads."""
+        if after is None:
+            here = select(BroadcastLane.cursor, BroadcastLane.done).where(
                 BroadcastLane.broadcast_id == broadcast.id, BroadcastLane.channel == channel, BroadcastLane.zone == zone
             )
-        ).first()
-        if lane is None or lane.done:
-            return []
-        query = _audience(broadcast.draft, channel, zone).where(Subscriber.id > lane.cursor).order_by(Subscriber.id).limit(limit)
+            lane = connection.execute(here).first()
+            if lane is None or lane.done:
+                return []
+            after = lane.cursor
+        query = _audience(broadcast.draft, channel, zone).where(Subscriber.id > after).order_by(Subscriber.id).limit(limit)
         return [bytes(name) for name in connection.execute(query).scalars()]
 
     def claim(
@@ -435,10 +431,13 @@ class Broadcasts:
             moved: dict[str, Any] = ({"cursor": names[-1]} if names else {}) | ({"done": True} if lane_over else {})
             if moved:
                 connection.execute(update(BroadcastLane).where(here).values(**moved))
-        if found:
-            return Claim(tuple(found))
-        waiting = and_(Delivery.broadcast_id == broadcast.id, Delivery.channel == channel, Delivery.state == "retry")
-        return Claim(retry_at=connection.execute(select(func.min(Delivery.not_before)).where(waiting)).scalar() or 0)
+        waiting = and_(
+            Delivery.broadcast_id == broadcast.id,
+            Delivery.channel == channel,
+            Delivery.state == "retry",
+            Delivery.zone.in_(zones),
+        )
+        return Claim(tuple(found), retry_at=connection.execute(select(func.min(Delivery.not_before)).where(waiting)).scalar())
 
     def _claim_retries(
         self, connection: Connection, broadcast: Broadcast, channel: str, zones: Sequence[str], limit: int, now: int
@@ -456,7 +455,7 @@ class Broadcasts:
         if not names:
             return []
         query = select(*WALKED).where(Subscriber.id.in_(names))
-        found = [self._recipient(row, names[row.id]) for row in connection.execute(query)]
+        found = self._opened(connection, broadcast.id, channel, connection.execute(query).all(), names)
         claimed = and_(Delivery.broadcast_id == broadcast.id, Delivery.subscriber.in_([one.name for one in found]))
         connection.execute(update(Delivery).where(claimed).values(state="claimed"))
         return found
@@ -469,7 +468,7 @@ class Broadcasts:
         query = select(*WALKED).where(
             Subscriber.id.in_([name for name in names if name not in known]), Subscriber.channel == channel, Subscriber.zone == zone
         )
-        found = [self._recipient(row, 0) for row in connection.execute(query.order_by(Subscriber.id))]
+        found = self._opened(connection, broadcast.id, channel, connection.execute(query.order_by(Subscriber.id)).all(), {})
         if found:
             connection.execute(
                 insert(Delivery),
@@ -480,9 +479,20 @@ class Broadcasts:
             )
         return found
 
-    def _recipient(self, row: Any, tries: int) -> Recipient:
-        address = self.subscribers.address(row.id, row.channel, row.address)
-        return Recipient(row.id, address, row.language, row.zone, row.heard == self.clock().date(), tries)
+    def _opened(
+        self, connection: Connection, number: int, channel: str, rows: Sequence[Any], tries: Mapping[bytes, int]
+    ) -> list[Recipient]:
+        """The recipients of these rows; one whose seal is broken is counted and passed over."""
+        found, today = [], self.clock().date()
+        for row in rows:
+            try:
+                address = self.subscribers.address(row.id, row.channel, row.address)
+            except Broken:
+                connection.execute(delete(Delivery).where(Delivery.broadcast_id == number, Delivery.subscriber == row.id))
+                self._add(connection, number, channel, "failed", "broken", 1)
+            else:
+                found.append(Recipient(row.id, address, row.language, row.zone, row.heard == today, tries.get(row.id, 0)))
+        return found
 
     def settle(self, connection: Connection, number: int, settled: Sequence[Outcome]) -> None:
         """Write what became of claimed deliveries; a result that comes after somebody else took over is dropped."""

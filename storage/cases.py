@@ -278,11 +278,15 @@ class Cases:
         self.destroy(connection, row.id)
         return True
 
-    def destroy(self, connection: Connection, case: bytes) -> None:
-        """Remove a case: the keys first (seals and wrap), then items and photos, then the row."""
+    def destroy_keys(self, connection: Connection, case: bytes) -> None:
+        """Make a case unreadable for everybody: what is left of it anywhere is noise."""
         connection.execute(delete(Seal).where(Seal.case_id == case))
         connection.execute(delete(PushHandle).where(PushHandle.case_id == case))
         connection.execute(update(Case).where(Case.id == case).values(wrapped=b"", recovery=b"", lookup=secrets.token_bytes(16)))
+
+    def destroy(self, connection: Connection, case: bytes) -> None:
+        """Remove a case: the keys first (seals and wrap), then items and photos, then the row."""
+        self.destroy_keys(connection, case)
         connection.execute(delete(Item).where(Item.case_id == case))
         connection.execute(delete(Original).where(Original.case_id == case))
         connection.execute(delete(Evidence).where(Evidence.case_id == case))
@@ -443,6 +447,17 @@ class Cases:
         sealed = seal_to(row.public_key, b"m", b"item.body" + case + item, body)
         connection.execute(insert(Item).values(id=item, case_id=case, body=sealed))
         self._touch(connection, case, whose_turn=TIPSTER, status=OPEN if row.status == NEW else row.status, news=True, deadline=None)
+        return True
+
+    def mute(self, connection: Connection, case: OpenCase) -> bool:
+        """Take nothing for a day from the chat that this case came from, without learning which it is.
+
+        That is possible only while its sender wants to be told of news; False otherwise: nothing else leads from a case to a chat.
+        """
+        handle = self.push.peeled(connection, case.id, case.key, self.today()) if self.push is not None else None
+        if handle is None or self.push is None or self.push.mute is None:
+            return False
+        self.push.mute(handle.address)
         return True
 
     def hold(self, connection: Connection, case: bytes, on: bool) -> None:

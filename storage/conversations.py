@@ -196,6 +196,12 @@ class Conversations:
         facts: dict[str, Any] = json.loads(unseal(key, b"f", b"draft_evidence.facts" + row.id, row.facts))
         return facts
 
+    def draft_facts(self, connection: Connection, address: Address) -> list[dict[str, Any]]:
+        """What is known of each photo of a chat's draft."""
+        chats = [self._chat(key, address) for _, key in self.epochs.live()]
+        names = connection.execute(select(DraftEvidence.id).where(DraftEvidence.chat.in_(chats))).scalars().all()
+        return [facts for name in names if (facts := self.photo_facts(connection, name.hex())) is not None]
+
     def _move_drafts(self, connection: Connection, address: Address) -> None:
         """Photos that stand under an older epoch key live on with their conversation."""
         number, key = self.epochs.current()

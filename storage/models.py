@@ -446,6 +446,7 @@ class StaffChat(Table):
     id: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the address, under the subscribers' key", STAFF, primary_key=True)
     staff_id: Mapped[bytes] = column(LargeBinary(16), "whose", STAFF, ForeignKey("staff.id", ondelete="CASCADE"), unique=True)
     address: Mapped[bytes] = column(LargeBinary, "the address, sealed under the subscribers' key", STAFF)
+    wrong: Mapped[int] = column(Integer, "wrong second factors in a row", STAFF, default=0)
     since: Mapped[dt.date] = column(Date, "day of linking", STAFF)
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
+from bot.messages import Address
 from storage.age import encrypted
 from storage.models import Case, Original
 from storage.staff import Account, Accounts, Refused
@@ -24,6 +27,9 @@ DAYS = 90
 MEMORY = 192 * 1024 * 1024
 """Bytes of originals that wait in memory at most; beyond, the oldest are dropped and their senders are not asked."""
 
+DRAFT_SECONDS = 24 * 3600
+"""As long as a draft lives."""
+
 RELEASE = "original"
 """The kind of approval by which an original leaves the server."""
 
@@ -31,35 +37,43 @@ RELEASE = "original"
 class Waiting:
     """Originals of photos that are not sent yet, in memory, as age files for the offline keys."""
 
-    def __init__(self, offline: Sequence[str], memory: int = MEMORY) -> None:
-        self.offline, self._memory = tuple(offline), memory
-        self._files: OrderedDict[str, bytes] = OrderedDict()
-        self._size = 0
+    def __init__(self, offline: Sequence[str] = (), memory: int = MEMORY, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.offline, self._memory, self._now = tuple(offline), memory, monotonic
+        self._files: OrderedDict[str, _File] = OrderedDict()
         self._lock = threading.Lock()
 
-    def hold(self, photo: str, original: bytes) -> None:
+    def hold(self, address: Address, photo: str, original: bytes) -> None:
         """Lock an original away for the offline keys (blocking, about 10 ms for 5 MB); nothing happens where there are none."""
         if not self.offline:
             return
         file = encrypted(original, self.offline)
         with self._lock:
-            self._files[photo], self._size = file, self._size + len(file)
-            while self._size > self._memory:
-                self._size -= len(self._files.popitem(last=False)[1])
+            self._files[photo] = _File(address, file, self._now())
+            oldest = next(iter(self._files.values()))
+            while sum(len(one.body) for one in self._files.values()) > self._memory or self._now() - oldest.since > DRAFT_SECONDS:
+                self._files.popitem(last=False)
+                oldest = next(iter(self._files.values()), _File(address, b"", self._now()))
 
     def there(self, photos: Sequence[str]) -> bool:
         """Whether the originals of all these photos can still be kept."""
         return bool(photos) and all(photo in self._files for photo in photos)
 
-    def of(self, photos: Sequence[str]) -> Mapping[str, bytes]:
+    def of(self, photos: Sequence[str]) -> dict[str, bytes]:
         """The age files of these photos."""
-        return {photo: self._files[photo] for photo in photos if photo in self._files}
+        return {photo: self._files[photo].body for photo in photos if photo in self._files}
 
-    def drop(self, photos: Sequence[str]) -> None:
-        """Forget the originals of these photos."""
+    def keep_only(self, address: Address, photos: Sequence[str]) -> None:
+        """Forget the originals of a chat's photos that its conversation names no more."""
         with self._lock:
-            for photo in photos:
-                self._size -= len(self._files.pop(photo, b""))
+            for photo in [name for name, file in self._files.items() if file.address == address and name not in photos]:
+                del self._files[photo]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    address: Address
+    body: bytes
+    since: float
 
 
 def keep(connection: Connection, case: bytes, key: CaseKey, evidence: bytes, file: bytes, today: dt.date) -> None:

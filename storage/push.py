@@ -54,6 +54,8 @@ class Push:
         self._stops = keyed(key, b"push stop", b"")
         self.queued = queued
         """Told of an address once something waits for it in the outbox."""
+        self.mute: Callable[[Address], None] | None = None
+        """Takes nothing more from an address for a day."""
 
     def keep(self, connection: Connection, case: bytes, key: CaseKey, address: Address, language: str, today: dt.date) -> None:
         """Tell this chat of news of this case for 30 days; a handle that was there is replaced."""

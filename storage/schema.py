@@ -26,6 +26,11 @@ def current(connection: Connection) -> str:
     return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
 
 
+def up_to_date(connection: Connection) -> bool:
+    """Whether the database's schema is the program's."""
+    return current(connection) == latest()
+
+
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Bring the schema to a revision, up or down, in one transaction.
 

@@ -264,7 +264,8 @@ class Accounts:
     def change_passphrase(self, connection: Connection, session: Session, salt: bytes, derived: Passphrase) -> None:
         """Wrap the receiver's key under another passphrase and end all other sessions; the keypair stays."""
         account = session.account
-        wrapped = seal(derived.wrap, b"r", b"staff.private_key" + account.id + account.public_key, session.private_key, pad=64)
+        place = b"staff.private_key" + account.id + account.public_key
+        wrapped = seal(derived.wrap, b"r", place, session.private_key, pad=64) if session.private_key else b""
         connection.execute(update(Staff).where(Staff.id == account.id).values(salt=salt, verifier=derived.verifier, private_key=wrapped))
         self.end_sessions(connection, account.id, keep=session.id)
 

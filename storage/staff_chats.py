@@ -5,15 +5,22 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from bot.messages import Address
+from storage.audit import AuditLog
+from storage.broadcasts import Broadcasts
 from storage.models import StaffChat, StaffChatCode
+from storage.staff import ACTIVE, Account, Accounts
+from storage.subscribers import Subscribers
 from storage.vault import keyed, seal, unseal
 
 CODE_SECONDS = 600
+WRONG_CODES = 5
+BROADCASTING = frozenset({"broadcaster", "approver"})
 ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Letters and digits that are not mistaken for one another; ten of them are 49 bits, for ten minutes, each code once."""
 
@@ -64,6 +71,16 @@ class StaffChats:
         found: bytes | None = connection.execute(select(StaffChat.staff_id).where(StaffChat.id == self._name(address))).scalar()
         return found
 
+    def wrong_code(self, connection: Connection, staff_id: bytes) -> None:
+        """Count a wrong second factor typed in a chat; after five in a row the chat is not linked any more."""
+        mine = StaffChat.staff_id == staff_id
+        connection.execute(update(StaffChat).where(mine).values(wrong=StaffChat.wrong + 1))
+        connection.execute(delete(StaffChat).where(mine, StaffChat.wrong >= WRONG_CODES))
+
+    def right_code(self, connection: Connection, staff_id: bytes) -> None:
+        """The second factor was right: the count begins anew."""
+        connection.execute(update(StaffChat).where(StaffChat.staff_id == staff_id).values(wrong=0))
+
     def address_of(self, connection: Connection, staff_id: bytes) -> Address | None:
         """The chat of an account."""
         row = connection.execute(select(StaffChat.id, StaffChat.address).where(StaffChat.staff_id == staff_id)).first()
@@ -71,3 +88,20 @@ class StaffChats:
             return None
         channel, _, chat = unseal(self._seals, b"u", b"staff_chat.address" + row.id, row.address).decode().partition("|")
         return Address(channel, chat)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What reminders need: who gets them, what is sent, and who on the team may do it, in chat."""
+
+    subscribers: Subscribers
+    broadcasts: Broadcasts
+    staff_chats: StaffChats
+    accounts: Accounts
+    audit: AuditLog
+
+    def staff(self, connection: Connection, address: Address) -> Account | None:
+        """The account that a chat is linked to, if it works with broadcasts now."""
+        staff_id = self.staff_chats.staff_of(connection, address)
+        account = self.accounts.get(connection, staff_id) if staff_id is not None else None
+        return account if account is not None and account.state == ACTIVE and account.powers & BROADCASTING else None

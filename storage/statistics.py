@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from storage.models import Statistic
 from storage.vault import Broken, keyed, seal, unseal
@@ -83,6 +83,26 @@ class Statistics:
         if body is not None:
             facts = json.loads(unseal(self._key, b"n", b"statistic.body" + name, body)) | {"outcome": outcome}
             connection.execute(update(Statistic).where(Statistic.id == name).values(body=self._sealed(name, facts)))
+
+    def outcome(self, connection: Connection, case: bytes) -> str:
+        """What became of a tip; empty when it was not counted."""
+        name = self._name(case)
+        body = connection.execute(select(Statistic.body).where(Statistic.id == name)).scalar()
+        return "" if body is None else str(json.loads(unseal(self._key, b"n", b"statistic.body" + name, body))["outcome"])
+
+    def prune(self, connection: Connection, before: str) -> int:
+        """Remove the tips of months before this one; how many were removed."""
+        old = []
+        for row in connection.execute(select(Statistic.id, Statistic.body)):
+            try:
+                month = json.loads(unseal(self._key, b"n", b"statistic.body" + row.id, row.body))["month"]
+            except Broken:
+                continue
+            if month < before:
+                old.append(row.id)
+        for name in old:
+            connection.execute(delete(Statistic).where(Statistic.id == name))
+        return len(old)
 
     def all(self, connection: Connection) -> list[Counted]:
         """Every counted tip; rows of another key are left out."""

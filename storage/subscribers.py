@@ -62,6 +62,8 @@ class Subscribers:
 
     def __init__(self, key: bytes) -> None:
         self._names, self._seals = keyed(key, b"subscriber name", b""), keyed(key, b"subscriber seal", b"")
+        self.gone: set[bytes] = set()
+        """Who stopped since this was last emptied: a broadcast of the same process asks here before each request."""
 
     def name(self, address: Address) -> bytes:
         """The row id of an address."""
@@ -80,6 +82,7 @@ class Subscribers:
         if address.channel not in CHANNELS:
             raise ValueError("a reminder cannot be pushed there")
         name = self.name(address)
+        self.gone.discard(name)
         zone = zone_of(wish.region)
         values = {
             "role": wish.role,
@@ -109,7 +112,9 @@ class Subscribers:
 
     def stop(self, connection: Connection, address: Address) -> bool:
         """End a subscription at once; False when there was none."""
-        return stop_by_name(connection, [self.name(address)]) == 1
+        name = self.name(address)
+        self.gone.add(name)
+        return stop_by_name(connection, [name]) == 1
 
     def forget_days(self, connection: Connection, today: dt.date) -> None:
         """Forget on which earlier day a subscriber wrote about the subscription."""

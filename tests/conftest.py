@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,6 +12,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from faq.match import Faq
+from tests import postgres as real_postgres
+from tests.known_faq import KnownFaq
 from tests.talk import Machine, Talk
 
 
@@ -39,9 +43,20 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with every table and one receiver, made once and copied for each test."""
+    folder = tmp_path_factory.mktemp("migrated")
+    made = Machine(folder, Clock(), KnownFaq())
+    made.receiver()
+    made.close()
+    return folder / "netra.db"
+
+
 @pytest.fixture
-def machine(tmp_path: Path, clock: Clock, faq: Faq) -> Iterator[Machine]:
+def machine(tmp_path: Path, clock: Clock, faq: Faq, migrated: Path) -> Iterator[Machine]:
     """Store, keys, flows and conductor over a temporary folder, with one receiver."""
+    shutil.copyfile(migrated, tmp_path / "netra.db")
     made = Machine(tmp_path, clock, faq)
     yield made
     made.close()
@@ -51,3 +66,45 @@ def machine(tmp_path: Path, clock: Clock, faq: Faq) -> Iterator[Machine]:
 def talk(machine: Machine) -> Talk:
     """A person in a chat."""
     return Talk(machine)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server; the address of a database on it, without its name."""
+    with real_postgres.server() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'netra.db'}"
+    return real_postgres.fresh_database(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with the schema, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "netra.db"
+    real_postgres.bring_up(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: str) -> str:
+    """A PostgreSQL database with the schema, to be emptied before each use."""
+    url = real_postgres.fresh_database(postgres)
+    real_postgres.bring_up(url)
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database with the schema, once of each kind."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated"), tmp_path / "netra.db")
+        return f"sqlite:///{tmp_path / 'netra.db'}"
+    url: str = request.getfixturevalue("migrated_postgres")
+    real_postgres.empty(url)
+    return url

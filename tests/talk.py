@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
-from bot.main import start_command, talks
+from bot.chat import Chat
+from bot.main import notice_of, numbers_shown, start_command, talks
 from bot.messages import Address, Attachment, Inbound, Outbound
+from bot.quotas import Quotas
 from bot.reads import Reads
 from bot.receipts import CodeSessions, LastGroups
-from bot.texts import Texts
+from bot.texts import Template, Texts
 from bot.turn import Conductor, NotReady, Result
 from bot.turn import Talk as Flow
 from bot.work import photos_in
@@ -25,6 +28,8 @@ from handlers.self_check import aside
 from storage.cases import Cases
 from storage.conversations import Conversations
 from storage.counts import Counts
+from storage.originals import Waiting
+from storage.push import Push
 from storage.schema import migrate
 from storage.staff import add
 from storage.store import Store, connect
@@ -47,11 +52,24 @@ class Machine:
         self.keys = Keys(folder / "keys")
         self.epochs = EpochKeys(folder / "run", clock)
         self.conversations = Conversations(self.epochs)
-        self.cases, self.counts = Cases(self.conversations, clock), Counts()
+        self.texts = Texts.load()
+        self.push = Push(self.keys.push, self.conversations, notice_of(self.texts))
+        self.cases, self.counts = Cases(self.conversations, clock, push=self.push), Counts()
+        self.quotas, self.originals = Quotas(), Waiting()
         self.receipts = Receipts(self.keys.receipt_pepper, ready=1)
         self.sessions, self.last_groups = CodeSessions(self.receipts), LastGroups()
-        self.texts = Texts.load()
-        self.flows = talks(faq, self.cases, self.counts, self.receipts, self.sessions, self.last_groups)
+        self.flows = talks(
+            faq,
+            self.cases,
+            self.counts,
+            self.receipts,
+            self.sessions,
+            self.last_groups,
+            quotas=self.quotas,
+            originals=self.originals,
+            push=self.push,
+            signing_key=self.keys.audit_signing,
+        )
         self.extra: dict[str, Flow] = {}
         self.lost = False
 
@@ -63,13 +81,14 @@ class Machine:
             home="menu",
             start=start_command,
             aside=aside(self.faq),
-            reads=lambda connection: Reads(connection, self.cases, self.sessions, self.last_groups),
+            reads=lambda connection: Reads(connection, self.cases, self.sessions, self.last_groups, self.quotas, self.originals),
             count=lambda connection, now, name: self.counts.add(connection, now.date(), name),
+            numbered=numbers_shown,
         )
 
     def receiver(self, name: str = "penelaah") -> None:
         """A receiver, so that tips can be sealed."""
-        self.store.write_now(lambda connection: add(connection, name, ["reviewer"], None, PASSPHRASE))
+        self.store.write_now(lambda connection: add(connection, name, ["reviewer"], "", PASSPHRASE))
 
     def restart(self) -> None:
         """Everything that lives in memory is gone."""
@@ -106,6 +125,41 @@ class Machine:
             for outbound in result.out:
                 self.conversations.send(connection, safe.address, outbound)
             return result
+
+        while True:
+            try:
+                return self.store.write_now(turn)
+            except NotReady:
+                self.receipts.refill()
+
+    def deploys(self, **flows: Callable[[Chat], Coroutine[Any, Any, Any]]) -> None:
+        """Put these flows into service, in place of older ones of the same name; their texts are made up."""
+        for name, run in flows.items():
+            self.extra[name] = replace(self.extra.get(name, Flow(run, words=(name,))), run=run)
+
+    def speaks(self, **texts: str) -> None:
+        """Add texts to both languages; `toy__where` is the name `toy.where`."""
+        for language in self.texts._templates.values():
+            language.update({name.replace("__", "."): Template(text) for name, text in texts.items()})
+
+    def peek(self, inbound: Inbound) -> Result:
+        """What a message would do now; nothing of it is kept."""
+        safe = self.sessions.at_the_door(inbound)
+        if safe.receipt:
+            self.sessions.derive(safe.receipt, safe.address, lambda receipt: self.store.read_now(lambda c: self.cases.known(c, receipt)))
+
+        def turn(connection: Connection) -> Result:
+            conversation = self.conversations.load(connection, safe.address)
+            savepoint = connection.begin_nested()
+            try:
+                result = self.conductor().take(connection, safe, conversation.state, self.clock())
+                conversation.state = result.state or {}
+                self.conversations.save(connection, conversation, safe.address)
+                for outbound in result.out:
+                    self.conversations.send(connection, safe.address, outbound)
+                return result
+            finally:
+                savepoint.rollback()
 
         while True:
             try:
@@ -156,13 +210,14 @@ class Talk:
         for _ in range(count):
             evidence = next(NUMBERS).to_bytes(16, "big")
             facts = {"original_sha256": "ab" * 32, "clean_sha256": "cd" * 32, "taken": "", "likeness": "00" * 8}
-            kept.append(
-                self.machine.store.write_now(
-                    lambda connection, evidence=evidence, facts=facts: self.machine.conversations.keep_photo(
-                        connection, self.address, evidence, b"\xff\xd8jpeg" + evidence, facts
-                    )
-                )
+            keep = partial(
+                self.machine.conversations.keep_photo,
+                address=self.address,
+                evidence=evidence,
+                photo=b"\xff\xd8jpeg" + evidence,
+                facts=facts,
             )
+            kept.append(self.machine.store.write_now(keep))
         return self._send(
             Inbound(self.address, f"m{next(NUMBERS)}", text=text, attachments=tuple(Attachment(evidence=one) for one in kept))
         )
@@ -178,6 +233,14 @@ class Talk:
         if self.result is not None:
             self.heard = self.result.out
         return self
+
+    def edits(self, text: str, message_id: str) -> Talk:
+        """Change an earlier message on the platform."""
+        return self._send(Inbound(self.address, f"m{next(NUMBERS)}", text=text, message_id=message_id, edited=True))
+
+    def would(self, text: str = "", button: str = "") -> Result:
+        """What a line or a button would do now; nothing of it is kept."""
+        return self.machine.peek(Inbound(self.address, f"m{next(NUMBERS)}", text=text, button=button))
 
     def again(self) -> Result | None:
         """The platform delivers the last message a second time."""
@@ -215,7 +278,7 @@ class Talk:
     def hears(self, *names: str, language: str = "id") -> Talk:
         """These texts of the catalogue were said (compared up to their first fact)."""
         for name in names:
-            source = self.machine.texts.plain(language, name, _Blank())
+            source = self.machine.texts.plain(language, name, _Blank({"": ""}))
             start = source.split("\0")[0].strip()
             rest = [part.strip() for part in source.split("\0") if part.strip()]
             wanted = start or (rest[0] if rest else "")

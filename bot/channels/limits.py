@@ -97,7 +97,8 @@ class Laid:
 def lay_out(outbound: Outbound, limits: Limits) -> Laid:
     """Fit a message into a platform's limits: split at paragraph ends, choices as buttons, as a list, or as numbered lines.
 
-    Where a label has to be cut, or choices may not arrive as buttons, the full labels stand as numbered lines in the text.
+    Where a label has to be cut, or choices may not arrive as buttons, the full labels stand as numbered lines in the text; labels
+    that had to be cut begin with their number, so that no two look the same.
     """
     choices = outbound.buttons
     spans = list(outbound.spans)
@@ -115,9 +116,11 @@ def lay_out(outbound: Outbound, limits: Limits) -> Laid:
         if shown in ("buttons", "list"):
             choices = tuple(
                 Button(
-                    choice.token, shortened(choice.label, label), shortened(choice.detail, limits.list_detail) if limits.list_detail else ""
+                    choice.token,
+                    shortened(f"{number}. {choice.label}" if cut else choice.label, label),
+                    shortened(choice.detail, limits.list_detail) if limits.list_detail else "",
                 )
-                for choice in choices
+                for number, choice in enumerate(choices, start=1)
             )
     texts = split(spans, limits.text, limits.unit)
     if shown in ("buttons", "list") and limits.interactive_text < limits.text:

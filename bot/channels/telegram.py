@@ -553,9 +553,11 @@ def send_error(error: Exception) -> SendError:
         return SendError("too_large" if any(words in said for words in LONG) else "bad_request", code=_start_of(error.message))
     if isinstance(error, NotTheApi):
         return SendError("down", code=str(error.status))
-    if isinstance(error, (Unreached, Conflict)):
-        return SendError("down", code=type(error).__name__)
-    return SendError("unknown_outcome", code=type(error).__name__ if isinstance(error, Unanswered) else "answer")
+    if isinstance(error, Unreached):
+        return SendError("down", code=error.message)
+    if isinstance(error, Conflict):
+        return SendError("down", code="409")
+    return SendError("unknown_outcome", code=error.message if isinstance(error, Unanswered) else "answer")
 
 
 def _start_of(description: str) -> str:

@@ -13,6 +13,7 @@ holds the bot's token, so an error raised here has neither the URL nor another e
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -24,6 +25,8 @@ from telegram.request import BaseRequest, RequestData
 from yarl import URL
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 15.0
+FINISH_SECONDS = 5.0
+"""So long a stop waits for answers: a request that is cut off may have been done, and nobody would know."""
 CONNECTIONS = 256
 THROTTLED_SECONDS = 5
 """The pause after a 429 that names none."""
@@ -65,6 +68,7 @@ class AiohttpRequest(BaseRequest):
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self._under_way: set[asyncio.Future[None]] = set()
 
     @property
     def read_timeout(self) -> float | None:
@@ -75,8 +79,10 @@ class AiohttpRequest(BaseRequest):
         """Nothing: the first request opens the session."""
 
     async def shutdown(self) -> None:
-        """Close every connection; requests from now on are `Unreached`."""
+        """Let requests under way have their answers, then close every connection; requests from now on are `Unreached`."""
         self._closed = True
+        if self._under_way:
+            await asyncio.wait(set(self._under_way), timeout=FINISH_SECONDS)
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -125,8 +131,11 @@ class AiohttpRequest(BaseRequest):
         timeout = aiohttp.ClientTimeout(total=CONNECT_SECONDS + seconds, connect=CONNECT_SECONDS, sock_read=seconds)
         body = urlencode(parameters).encode()
         failure: TelegramError
+        session = self.session()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._under_way.add(done)
         try:
-            async with self.session().request(
+            async with session.request(
                 method, URL(url, encoded=True), data=body, headers=FORM, timeout=timeout, allow_redirects=False
             ) as response:
                 payload = await response.read()
@@ -141,6 +150,9 @@ class AiohttpRequest(BaseRequest):
             if 200 <= status <= 299 and payload[:1] == b"{":
                 return payload
             _refuse(status, payload, pause)
+        finally:
+            self._under_way.discard(done)
+            done.set_result(None)
         raise failure  # out of the `except`, so that it does not carry an error that knows the URL
 
 

@@ -24,7 +24,7 @@ from bot.channels import Receive
 from bot.channels.limits import LIMITS, SendError, lay_out, length
 from bot.channels.twilio_rest import LIVE_API, LOOPBACK, TwilioRest, as_error
 from bot.channels.whatsapp_erasures import DELAYS, Erasure, Erasures, Note, nowhere
-from bot.channels.whatsapp_templates import Synced, Templates, shape_of, variables
+from bot.channels.whatsapp_templates import Synced, Templates, filled_in, shape_of, variables
 from bot.logs import log
 from bot.messages import Address, Attachment, Button, Inbound, Outbound, Span
 
@@ -323,6 +323,9 @@ class WhatsApp:
 
         A message of several parts that stopped in the middle goes on from there when it is sent again.
         """
+        if outbound.template:
+            sid, *values = outbound.template
+            return [await self._post(address, {"ContentSid": sid, "ContentVariables": filled_in(values)})]
         key = (address, outbound)
         now = time.monotonic()
         started, done = self._progress.pop(key, (now, []))

@@ -107,6 +107,11 @@ def variables(shape: Shape, text: str, buttons: Sequence[Button], list_button: s
     words = [text] if shape.kind == "quick_reply" else [text, list_button[:LIST_BUTTON] or f"1-{len(buttons)}"]
     for button, detail in zip(buttons, shape.details, strict=True):
         words += [_line(button.label), button.token, *([_line(button.detail)] if detail else [])]
+    return filled_in(words)
+
+
+def filled_in(words: Sequence[str]) -> str:
+    """The ContentVariables for these values, numbered from 1."""
     # Twilio has refused a bare apostrophe in this parameter (21656); its escape is the same character in JSON.
     return json.dumps({str(number): word for number, word in enumerate(words, start=1)}).replace("'", "\\u0027")
 

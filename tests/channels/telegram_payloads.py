@@ -380,7 +380,7 @@ OUTBOUND = [
         (
             {
                 "text": "Mana?\n\n1. Menyukai, membagikan, atau mengomentari postingan pasangan calon kepala daerah\n2. Tidak",
-                "reply_markup": keys((("Menyukai, membagikan, atau…", "t.1.5"),), (("Tidak", "t.1.1"),)),
+                "reply_markup": keys((("1. Menyukai, membagikan, atau…", "t.1.5"),), (("2. Tidak", "t.1.1"),)),
             },
         ),
     ),

@@ -703,6 +703,21 @@ async def test_stopped_channel_sends_nothing(fake: FakeTelegram) -> None:
     assert len(fake.calls) == 1
 
 
+async def test_stop_waits_for_answers_under_way(fake: FakeTelegram) -> None:
+    """A message that is being sent when the channel stops is sent, and its id is known."""
+    async with sender(fake) as made:
+        fake.fail("sendMessage", Fault("hang"))
+        sending = asyncio.create_task(made.send(SITI, HELLO))
+        await fake.until(lambda: fake.called("sendMessage"))
+        stopping = asyncio.create_task(made.stop())
+        with pytest.raises(SendError, match="down"):
+            while True:
+                await made.send(Address("telegram", "4001"), HELLO)
+        fake.release_hangs()
+        await stopping
+        assert list(await sending) == [str(fake.person().sees()[0].message_id)]
+
+
 async def test_real_refusals_have_names(fake: FakeTelegram) -> None:
     """A wrong token, a stranger, somebody who blocks and a chat that is none, as the platform itself refuses them."""
     async with sender(fake, token="123456789:wrong-token-of-the-tests") as made:
