@@ -47,7 +47,8 @@ def at(times: list[float], share: float) -> float:
 
 def line(name: str, busy: list[float], wall: list[float], rest: str = "") -> None:
     """Print one matcher."""
-    print(f"{name:34s} p50 {at(busy, 0.5):9.0f}  p95 {at(busy, 0.95):9.0f}  p99 {at(busy, 0.99):9.0f}   wall p95 {at(wall, 0.95):9.0f}  {rest}")
+    times = "".join(f"  p{round(share * 100)} {at(busy, share):7.0f}" for share in (0.5, 0.95, 0.99))
+    print(f"{name:34s}{times}   wall p95 {at(wall, 0.95):7.0f}   {rest}")
 
 
 def weight_of_loading() -> str:
@@ -59,7 +60,8 @@ def weight_of_loading() -> str:
         "faq = Faq.load(); loaded = time.perf_counter()\n"
         "[faq.ask(line.split('\\t')[0]) for line in open(__import__('sys').argv[1], encoding='utf-8')]\n"
         "whole = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "print(f'import {imported - begun:.2f} s, load {loaded - imported:.2f} s, memory {whole / 1024:.0f} MB in all, {bare / 1024:.0f} MB of it before loading')"
+        "print(f'import {imported - begun:.2f} s, load {loaded - imported:.2f} s, memory {whole / 1024:.0f} MB in all, '\n"
+        "    f'{bare / 1024:.0f} MB of it before loading')"
     )
     return subprocess.run([sys.executable, "-c", code, sys.argv[1]], check=True, capture_output=True, text=True).stdout.strip()
 

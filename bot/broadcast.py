@@ -89,13 +89,13 @@ class Broadcaster:
         await asyncio.gather(*runs, return_exceptions=True)
 
     def wake(self) -> None:
-        """Something changed: look at once."""
+        """Something changed: whoever waits looks at once."""
         self.woken.set()
+        self.woken = asyncio.Event()
 
     async def _watching(self) -> None:
         trouble = ""
         while True:
-            self.woken.clear()
             try:
                 await self.tick()
                 trouble = ""
@@ -266,7 +266,8 @@ class _Walk:
                     if whole:
                         continue
                     self._release(claim.recipients)
-                    await self._pause_over()
+                    if self.pacer is not None:
+                        await self.pacer.pause_over(at_most=NAP_SECONDS)
                 elif self.sending:
                     await asyncio.wait(self.sending, return_when=asyncio.FIRST_COMPLETED)
                 elif not self.settled:
@@ -378,10 +379,6 @@ class _Walk:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.o.woken.wait(), min(seconds, NAP_SECONDS))
 
-    async def _pause_over(self) -> None:
-        if self.pacer is not None and (left := self.pacer.paused):
-            await asyncio.sleep(min(left, NAP_SECONDS))
-
     # --- sending -------------------------------------------------------------------------------------------------------------------
 
     async def _send_page(self, claim: Claim) -> bool:
@@ -407,11 +404,7 @@ class _Walk:
             return True
         while len(self.sending) >= self.wire:
             await asyncio.wait(self.sending, return_when=asyncio.FIRST_COMPLETED)
-        while delay := self.pacer.spare():
-            if delay > LONG_PAUSE_SECONDS and self.pacer.paused > LONG_PAUSE_SECONDS:
-                return False
-            await asyncio.sleep(delay)
-        return True
+        return await self.pacer.wait_behind(longest=LONG_PAUSE_SECONDS)
 
     async def _deliver(self, recipient: Recipient) -> None:
         outcome = await self._outcome(recipient)

@@ -49,6 +49,13 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A fact that is a page of ours: shown as its whole address, and left out where no public address is known."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """One sentence (or paragraph) by its name in the catalogue, with the facts that go into it."""
 

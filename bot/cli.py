@@ -79,22 +79,22 @@ def opened(*, claim: bool = False, checked: bool = True) -> Iterator[Any]:
 @app.command()
 def run() -> None:
     """Run everything in one program: web chat, panel, Telegram and WhatsApp where they are set up."""
-    _serve(panel=True, migrate_first=True)
+    _serve(panel=True, pages=True, migrate_first=True)
 
 
 @app.command()
 def web() -> None:
     """Run a web replica: the public pages and webhooks (on PostgreSQL, several may run)."""
-    _serve(panel=False, migrate_first=False)
+    _serve(panel=False, pages=True, migrate_first=False)
 
 
 @app.command()
 def worker() -> None:
-    """Run a worker: the panel, the sender and the work in the background (on PostgreSQL, several may run)."""
-    _serve(panel=True, migrate_first=False)
+    """Run a worker: the panel, broadcasts, Telegram by polling, tidying up (on PostgreSQL, several may run; one of them leads)."""
+    _serve(panel=True, pages=False, migrate_first=False)
 
 
-def _serve(*, panel: bool, migrate_first: bool) -> None:
+def _serve(*, panel: bool, pages: bool, migrate_first: bool) -> None:
     from bot.logs import set_up
     from bot.main import build
 
@@ -109,13 +109,13 @@ def _serve(*, panel: bool, migrate_first: bool) -> None:
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     try:
-        asyncio.run(_run(netra, panel=panel))
+        asyncio.run(_run(netra, panel=panel, pages=pages))
     finally:
         netra.cleaner.close()
         netra.store.close()
 
 
-async def _run(netra: Any, *, panel: bool) -> None:
+async def _run(netra: Any, *, panel: bool, pages: bool) -> None:
     from bot.main import running
     from storage.schema import check
     from storage.staff import ensure_first
@@ -127,9 +127,10 @@ async def _run(netra: Any, *, panel: bool) -> None:
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(sign, netra.stopping.set)
-    async with running(netra, panel=panel) as (public_url, panel_url):
+    async with running(netra, panel=panel, pages=pages) as (public_url, panel_url):
         typer.echo(f"Netra is running ({netra.settings.env}).")
-        typer.echo(f"  Web chat:  {public_url}/chat   (start page: {public_url}/)")
+        if public_url:
+            typer.echo(f"  Web chat:  {public_url}/chat   (start page: {public_url}/)")
         if panel_url:
             typer.echo(f"  Panel:     {panel_url}/")
         pushed = [name for name in netra.channels if name != "web_chat"]
@@ -268,6 +269,43 @@ def faq_check() -> None:
     if problems:
         raise Failed(f"{len(problems)} problems in the FAQ.")
     typer.echo("Every entry is complete and consistent.")
+
+
+@faq_app.command("changes")
+def faq_changes(
+    before: Annotated[Path, typer.Argument(help="Folder with the entries as they were.")],
+    after: Annotated[Path | None, typer.Argument(help="Folder with the entries as they are; the shipped ones when left out.")] = None,
+) -> None:
+    """Which verdicts, sanctions and conditions changed between two states of the entries."""
+    from faq.entries import ENTRIES, load_entries
+    from faq.versions import compare
+
+    for folder in (before, after or ENTRIES):
+        if not folder.is_dir():
+            raise Failed(f"There is no folder {folder}.")
+    for change in compare(load_entries(before), load_entries(after or ENTRIES)):
+        typer.echo(f"{change.entry}\t{change.what}\t{change.before} -> {change.after}")
+
+
+@faq_app.command("versions")
+def faq_versions(
+    write: Annotated[bool, typer.Option("--write", help="Record the changes with today's date.")] = False,
+    before: Annotated[Path | None, typer.Option("--before", help="Folder with the earlier entries, to say what changed.")] = None,
+) -> None:
+    """Which answers changed in substance since they were recorded; with --write, record it."""
+    from faq.entries import load_entries
+    from faq.versions import load_versions, renewed, stale, write_versions
+
+    entries, known = load_entries(), load_versions()
+    changed = stale(entries, known)
+    for name in changed:
+        typer.echo(name)
+    if not write and changed:
+        raise Failed(f"{len(changed)} answers changed: record it with `netra faq versions --write`.")
+    if write:
+        earlier = load_entries(before) if before else None
+        write_versions(renewed(entries, known, settings().clock().date(), earlier))
+    typer.echo("Every answer is recorded.")
 
 
 @faq_app.command("eval")

@@ -7,7 +7,8 @@ import contextlib
 import os
 import resource
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,6 +21,9 @@ from bot.broadcast import Broadcaster
 from bot.channels import Channel
 from bot.channels.limits import LIMITS
 from bot.channels.web_chat import WebChat
+from bot.documents import Documents
+from bot.downloads import Downloads
+from bot.handouts import Handouts, Papers
 from bot.logs import log, where
 from bot.messages import Address, Answer, Button, Outbound
 from bot.outbox import Sender
@@ -27,17 +31,23 @@ from bot.pacer import PAID_TELEGRAM_RATE, Pacer
 from bot.quotas import Quotas
 from bot.reads import Reads
 from bot.receipts import CodeSessions, LastGroups
+from bot.replica import Replica
 from bot.settings import Settings
 from bot.texts import Texts
 from bot.turn import Conductor, Talk
 from bot.work import TooMany, Worker
 from faq.identity import find_identity
 from faq.match import Faq
+from faq.pledge import load_pledges
 from faq.regions import find, known, name_of
+from faq.scenarios import load_scenarios
+from faq.versions import load_versions
 from handlers.broadcast import KeepBroadcast, broadcast
 from handlers.follow_up import KeepFollowUp, KeepQuiet, follow_up, keep_saved_code, quiet, saved_code
 from handlers.menu import menu
+from handlers.pledge import KeepPaper, KeepPledge, pledge, pledge_paper
 from handlers.privacy import erase, keep_erase, language, privacy, set_language
+from handlers.quiz import KeepCertificate, KeepQuiz, quiz, quiz_result
 from handlers.self_check import KeepFeedback, aside, self_check
 from handlers.subscribe import STOP_WORDS, KeepStop, KeepSubscription, stop, subscribe
 from handlers.tip import KeepTip, tip
@@ -50,6 +60,8 @@ from storage.counts import Counts
 from storage.erasures import ErasureNotes
 from storage.evidence import Cleaner
 from storage.originals import Waiting
+from storage.practice import UNKNOWN, Certificates, Practice, pledge_figures, quiz_figures
+from storage.processes import Processes, new_name
 from storage.push import Push
 from storage.retention import Retention
 from storage.schema import up_to_date
@@ -57,6 +69,7 @@ from storage.staff import Accounts
 from storage.staff_chats import Desk, StaffChats
 from storage.statistics import Cell, Statistics
 from storage.store import Store, alive
+from storage.subscribers import CHANNELS, Subscribers
 from storage.vault import EpochKeys, Keys, Receipts
 
 HOURLY_SECONDS = 3600.0
@@ -90,6 +103,7 @@ class Netra:
     web_chat: WebChat
     desk: Desk
     broadcaster: Broadcaster
+    papers: Papers
     fresh_run_folder: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -106,8 +120,11 @@ def talks(
     originals: Waiting,
     push: Push,
     signing_key: bytes,
+    desk: Desk,
+    papers: Papers,
 ) -> dict[str, Talk]:
     """Every conversation by its name, with what is done with its result and the words that start it."""
+    scenarios = load_scenarios()
     return {
         "menu": Talk(menu, asides=False),
         "tip": Talk(
@@ -118,7 +135,7 @@ def talks(
             collects="photos",
         ),
         "self_check": Talk(
-            self_check(faq),
+            self_check(faq, load_versions()),
             KeepFeedback(counts, lambda words: find_identity(words)[1]),
             words=("tanya", "boleh tidak saya?", "/tanya", "/ask", "ask"),
             asides=False,
@@ -141,6 +158,18 @@ def talks(
             words=("langganan", "berlangganan", "pengingat", "/langganan", "subscribe", "/subscribe"),
         ),
         "stop": Talk(stop, KeepStop(desk.subscribers), words=STOP_WORDS, everywhere=True),
+        "quiz": Talk(
+            quiz(faq.entries, scenarios, find),
+            KeepQuiz(papers.practice),
+            words=("kuis", "/kuis", "quiz", "/quiz", "latihan", "kuis netralitas"),
+            stands="card",
+        ),
+        "quiz_result": Talk(
+            quiz_result(faq.entries, scenarios),
+            KeepCertificate(papers.certificates, papers.downloads.offer, papers.documents.certificate),
+        ),
+        "pledge": Talk(pledge(papers.pledges, find), KeepPledge(papers.practice), words=("pakta", "/pakta", "pakta integritas", "pledge")),
+        "pledge_paper": Talk(pledge_paper(papers.pledges), KeepPaper(papers.downloads.offer, papers.documents.pledge)),
         "broadcast": Talk(broadcast(find, faq.calendar), KeepBroadcast(desk), words=("siaran", "/siaran", "broadcast"), asides=False),
     }
 
@@ -156,6 +185,8 @@ def start_command(command: str) -> tuple[str, Mapping[str, Answer]] | None:
     argument = argument.strip()
     if name in ("/tanya", "/ask") and argument:
         return "self_check", {"question": Answer(text=argument)}
+    if name == "/harian":
+        return "quiz", {"ready": Answer(choice="daily")}
     if name == "/diam" and argument:
         return "quiet", {"token": Answer(text=argument)}
     if name == "/start":
@@ -163,6 +194,8 @@ def start_command(command: str) -> tuple[str, Mapping[str, Answer]] | None:
             return "tip", {}
         if argument == "cek":
             return "follow_up", {}
+        if argument in ("kuis", "pakta"):
+            return ("quiz" if argument == "kuis" else "pledge"), {}
         if argument.startswith("tanya-"):
             return "self_check", {"question": Answer(choice="entry:" + argument.removeprefix("tanya-").replace("__", "."))}
     return None
@@ -178,8 +211,9 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
     keys = Keys(settings.keys_dir)
     epochs = EpochKeys(settings.runtime_dir(), clock)
     url = settings.url()
-    store = Store(url, lock_folder=settings.data_dir if claim and url.startswith("sqlite") else None)
-    conversations = Conversations(epochs)
+    alone = url.startswith("sqlite")
+    store = Store(url, lock_folder=settings.data_dir if claim and alone else None)
+    conversations = Conversations(epochs, "" if alone else new_name())
     faq, texts = Faq.load(), Texts.load()
     statistics = Statistics(keys.panel, lambda day: stage_of(faq, day))
     push = Push(keys.push, conversations, notice_of(texts))
@@ -192,6 +226,7 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
     quotas, originals = Quotas(), Waiting(keys.offline)
     push.mute = quotas.mute
     desk = desk_of(settings, keys, accounts, audits)
+    papers = papers_of(texts, keys.panel, counts, settings.public_url)
     conductor = Conductor(
         texts,
         talks(
@@ -206,6 +241,7 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
             push=push,
             signing_key=keys.audit_signing,
             desk=desk,
+            papers=papers,
         ),
         home="menu",
         start=start_command,
@@ -213,6 +249,7 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
         reads=lambda connection, address: Reads(connection, cases, sessions, last_groups, quotas, originals, address, desk),
         count=lambda connection, now, name: counts.add(connection, now.date(), name),
         numbered=numbers_shown,
+        public_url=settings.public_url,
     )
     web_chat = WebChat(public.pages(), public.page_words(texts), secure=settings.public_url.startswith("https://"), busy=TooMany)
     pushed = {channel.name: channel for channel in (*channels, *platforms(settings, store, ErasureNotes(epochs)))}
@@ -262,7 +299,21 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
         web_chat,
         desk,
         broadcaster_of(settings, store, desk, pushed, sender, texts),
+        papers,
         fresh,
+    )
+
+
+def papers_of(texts: Texts, panel_key: bytes, counts: Counts, public_url: str) -> Papers:
+    """What quiz and pledge need, and what can be taken away from them."""
+    pledges = load_pledges()
+    return Papers(
+        Practice(counts),
+        Certificates(panel_key),
+        Downloads(public_url, time.monotonic),
+        Documents(texts, pledges, public_url),
+        pledges,
+        public_url,
     )
 
 
@@ -349,7 +400,7 @@ def platforms(settings: Settings, store: Store | None = None, notes: ErasureNote
     return found
 
 
-COMMANDS = ("start", "lapor", "tanya", "cek", "langganan", "berhenti", "privasi", "hapus", "bahasa", "bantuan", "batal")
+COMMANDS = ("start", "lapor", "tanya", "cek", "kuis", "pakta", "langganan", "berhenti", "privasi", "hapus", "bahasa", "bantuan", "batal")
 
 
 def telegram_commands() -> dict[str, list[tuple[str, str]]]:
@@ -371,9 +422,23 @@ def harden() -> None:
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE = 4, off
 
 
+def replica_of(netra: Netra, *, may_lead: bool, leads: Callable[[], Awaitable[None]]) -> Replica:
+    """This process among the others that work on its database."""
+    name = netra.conversations.owner
+
+    async def taken() -> None:
+        await netra.worker.take_up()
+        await netra.sender.start()
+
+    return Replica(netra.store, Processes(name, may_lead) if name else None, taken=taken, leads=leads, dethroned=netra.stopping.set)
+
+
 @asynccontextmanager
-async def running(netra: Netra, *, panel: bool = True) -> AsyncIterator[tuple[str, str]]:
-    """The whole program, started; yields the addresses of the public page and of the panel."""
+async def running(netra: Netra, *, panel: bool = True, pages: bool = True) -> AsyncIterator[tuple[str, str]]:
+    """The program, started; yields the addresses of the public page and of the panel, empty for what does not run here.
+
+    Only the process that leads polls Telegram, sends broadcasts and tidies up; one without the panel never leads where there are others.
+    """
     runners: list[web.AppRunner] = []
     app = public.application(
         netra.channels.values(),
@@ -382,6 +447,7 @@ async def running(netra: Netra, *, panel: bool = True) -> AsyncIterator[tuple[st
         links=[],
         ready=lambda: ready(netra),
         statistics=lambda chosen: statistics(netra, chosen),
+        more=Handouts(netra.papers, netra.faq.entries, netra.texts, public.pages(), public.page_words(netra.texts)).routes(),
         notices=lambda: netra.store.read(netra.cases.notices),
     )
     loop = asyncio.get_running_loop()
@@ -392,13 +458,24 @@ async def running(netra: Netra, *, panel: bool = True) -> AsyncIterator[tuple[st
 
     if netra.cases.push is not None:
         netra.cases.push.queued = wake_after_commit
+    background = [loop.create_task(warm_up(netra))]
+    polled = {"telegram"} if netra.settings.telegram_mode == "polling" else set()
+
+    async def lead() -> None:
+        await netra.broadcaster.start()
+        for name in polled & netra.channels.keys():
+            await netra.channels[name].start(netra.worker.receive)
+        background.extend(loop.create_task(work(netra)) for work in (housekeeping, finish_erasures))
+
+    replica = replica_of(netra, may_lead=panel, leads=lead)
+    await replica.enter()
     await netra.worker.start()
     await netra.sender.start()
-    await netra.broadcaster.start()
-    for channel in netra.channels.values():
-        await channel.start(netra.worker.receive)
-    background = [asyncio.get_running_loop().create_task(work(netra)) for work in (warm_up, housekeeping, finish_erasures)]
-    public_url = await listen(app, netra.settings.host, netra.settings.port, runners)
+    if pages:
+        for name in netra.channels.keys() - polled:
+            await netra.channels[name].start(netra.worker.receive)
+    await replica.start()
+    public_url = await listen(app, netra.settings.host, netra.settings.port, runners) if pages else ""
     panel_url = ""
     if panel:
         panel_url = await listen(panel_application(netra), netra.settings.panel_host, netra.settings.panel_port, runners)
@@ -409,12 +486,13 @@ async def running(netra: Netra, *, panel: bool = True) -> AsyncIterator[tuple[st
             task.cancel()
         for runner in runners:
             await runner.cleanup()
-        for channel in netra.channels.values():
-            await channel.stop()
         await netra.worker.stop()
         await netra.broadcaster.stop()
         await netra.sender.stop()
+        for channel in netra.channels.values():
+            await channel.stop()
         await asyncio.gather(*background, return_exceptions=True)
+        await replica.stop()
 
 
 async def listen(app: web.Application, host: str, port: int, runners: list[web.AppRunner]) -> str:
@@ -448,6 +526,7 @@ def panel_application(netra: Netra) -> web.Application:
             practice=netra.settings.env != "production",
             public_url=netra.settings.public_url,
             metrics=metrics.render,
+            desk=netra.desk,
         )
     )
 
@@ -476,6 +555,8 @@ async def statistics(netra: Netra, chosen: str) -> list[public.Table]:
     """The public counts, small numbers hidden."""
     texts = netra.texts
     figures = await netra.store.read(netra.statistics.public)
+    quizzes = await netra.store.read(quiz_figures)
+    pledges = await netra.store.read(pledge_figures)
 
     def rows(cells: Sequence[Cell], name: Callable[[str], str]) -> list[tuple[str, str]]:
         hidden = texts.plain(chosen, "web.hidden")
@@ -484,12 +565,25 @@ async def statistics(netra: Netra, chosen: str) -> list[public.Table]:
     def label(prefix: str) -> Callable[[str], str]:
         return lambda value: texts.plain(chosen, f"{prefix}.{value}").partition(" | ")[0] if texts.has(f"{prefix}.{value}") else value
 
+    def place(code: str) -> str:
+        return texts.plain(chosen, "web.not_told") if code in ("", UNKNOWN) else name_of(code)
+
+    def role(value: str) -> str:
+        return texts.plain(chosen, "web.not_told") if value == UNKNOWN else label("options")(value)
+
+    def heading(name: str) -> str:
+        return texts.plain(chosen, f"web.{name}")
+
     total = Cell(texts.plain(chosen, "web.all_tips"), figures.total)
     first = texts.plain(chosen, "web.by_outcome")
     return [
         public.Table(texts.plain(chosen, "web.tips"), first, rows((total, *figures.by_outcome), label("web.outcomes"))),
         public.Table(texts.plain(chosen, "web.by_indicator"), first, rows(figures.by_indicator, label("tip.options.indicator"))),
         public.Table(texts.plain(chosen, "web.by_province"), first, rows(figures.by_province, lambda code: name_of(code) if code else "-")),
+        public.Table(heading("quizzes"), heading("role"), rows((Cell(heading("all_quizzes"), quizzes.finished), *quizzes.by_role), role)),
+        public.Table(heading("quizzes"), heading("province"), rows(quizzes.by_province, place)),
+        public.Table(heading("pledges"), heading("role"), rows((Cell(heading("all_pledges"), pledges.agreed), *pledges.by_role), role)),
+        public.Table(heading("pledges"), heading("province"), rows(pledges.by_province, place)),
     ]
 
 
@@ -525,5 +619,7 @@ async def housekeeping(netra: Netra) -> None:
 def tidy(netra: Netra) -> dict[str, int]:
     """Remove what is past its time (blocking); how much of what was removed."""
     netra.epochs.current()
+    netra.store.write_now(lambda connection: netra.desk.subscribers.forget_days(connection, netra.settings.clock().date()))
+    netra.store.write_now(netra.desk.broadcasts.prune)
     retention = Retention(netra.cases, netra.statistics, netra.conversations, netra.audits, netra.settings.clock)
     return retention.run(netra.store)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Mapping, Sequence
 
 from bot.channels import Channel
@@ -20,7 +21,10 @@ from storage.conversations import Conversations, Queued
 from storage.store import Store
 
 GIVE_UP_AFTER = 60
+FINISH_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 300.0
+BEHIND_SECONDS, BEHIND_AT_MOST_SECONDS = 0.03, 1.0
+"""So often a chat's messages look whether another process has sent the ones before; ever more rarely."""
 
 
 class Sender:
@@ -33,6 +37,7 @@ class Sender:
         self._lanes: dict[Address, asyncio.Task[None]] = {}
         self._again: set[Address] = set()
         self._stopping = False
+        self._stopped = asyncio.Event()
 
     async def start(self) -> None:
         """Take up what an earlier run left."""
@@ -58,29 +63,46 @@ class Sender:
             await asyncio.wait(list(self._lanes.values()))
 
     async def stop(self) -> None:
-        """Stop sending; what was not sent stays in the outbox."""
+        """Stop sending; what was not begun stays in the outbox, what is on the wire is waited for, so that it is not sent again."""
         self._stopping = True
+        self._stopped.set()
+        if self._lanes:
+            await asyncio.wait(list(self._lanes.values()), timeout=FINISH_SECONDS)
         for task in list(self._lanes.values()):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
     async def _drain(self, address: Address) -> None:
+        mine, pause = self.conversations.owner, BEHIND_SECONDS
         while True:
             self._again.discard(address)
             rows = await self.store.read(lambda connection: self.conversations.unsent(connection, address=address))
-            for row in rows:
-                if not await self._send(row):
+            if not any(row.owner == mine for row in rows):
+                if address not in self._again:
                     return
-            if not rows and address not in self._again:
+                continue
+            if self._stopping:
                 return
+            if rows[0].owner != mine:
+                await self._nap(pause)
+                pause = min(2 * pause, BEHIND_AT_MOST_SECONDS)
+                continue
+            pause = BEHIND_SECONDS
+            for row in itertools.takewhile(lambda row: row.owner == mine, rows):
+                if self._stopping or not await self._send(row):
+                    return
+
+    async def _nap(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
 
     async def _send(self, row: Queued) -> bool:
         """Send one message and delete its row; False when the chat has to be left alone."""
         channel = self.channels[row.address.channel]
         attempts = row.attempts
         while True:
-            await self.pacers[channel.name].wait()
+            await self.pacers[channel.name].reply()
             self.recent.note(row.address)
             try:
                 if row.outbound.forget:
@@ -101,7 +123,9 @@ class Sender:
                 if error.trouble == "throttled":
                     self.pacers[channel.name].pause(wait)
                 await self.store.write(lambda connection: self.conversations.tried(connection, row.id))
-                await asyncio.sleep(wait)
+                await self._nap(wait)
+                if self._stopping:
+                    return False
             else:
                 SENT.labels(channel.name, "sent").inc()
                 await self._done(row, ids)

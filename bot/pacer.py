@@ -21,8 +21,12 @@ PAID_TELEGRAM_RATE = 1000.0
 CHAT_SECONDS = {"telegram": 1.0, "whatsapp": 6.0}
 """Between two messages to one chat (Bot API FAQ; Meta error 131056)."""
 
-MARGIN = 0.988
-CATCH_UP_SECONDS = 0.006
+REPLIES_AHEAD_SECONDS = 5.0
+"""So far at most do replies push bulk messages back."""
+
+MARGIN = 0.985
+CATCH_UP_SECONDS = 0.005
+"""What is left of a second, about 10 ms, absorbs the network's jitter between our clock and the platform's."""
 
 
 class Pacer:
@@ -71,6 +75,13 @@ class Pacer:
         """How much of a pause is left, in seconds."""
         return max(0.0, self._paused_until - self._now())
 
+    async def reply(self) -> None:
+        """Let a reply pass: the platforms' rates are for bulk, so only a pause holds it, but bulk gives up a slot for it."""
+        now = self._now()
+        self._next = min(max(self._next, now - self.catch_up) + self.interval, max(self._next, now + REPLIES_AHEAD_SECONDS))
+        while left := self.paused:
+            await self._sleep(left)
+
     async def wait(self) -> None:
         """Wait for the next slot, before all bulk messages."""
         while True:
@@ -79,6 +90,19 @@ class Pacer:
                 await self._sleep(delay)
             if not self.missed(slot):
                 return
+
+    async def wait_behind(self, *, longest: float) -> bool:
+        """Wait for a slot that nobody has reserved; False, without one, when a pause of more than `longest` seconds stands before it."""
+        while delay := self.spare():
+            if self.paused > longest:
+                return False
+            await self._sleep(delay)
+        return True
+
+    async def pause_over(self, *, at_most: float) -> None:
+        """Wait for the end of a pause, at most so many seconds."""
+        if left := self.paused:
+            await self._sleep(min(left, at_most))
 
 
 class Recent:

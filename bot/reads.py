@@ -20,6 +20,8 @@ from storage.staff import Account
 from storage.staff_chats import Desk
 from storage.subscribers import Wish
 
+NOWHERE = Address("", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Reads:
@@ -31,7 +33,7 @@ class Reads:
     last_groups: LastGroups
     quotas: Quotas = field(default_factory=Quotas)
     originals: Waiting = field(default_factory=Waiting)
-    address: Address = Address("", "")
+    address: Address = NOWHERE
     desk: Desk | None = None
 
     def surge(self) -> bool:

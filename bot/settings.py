@@ -1,12 +1,13 @@
 """Every setting once: its name, its default, what it is for, and whether it is a secret.
 
-`.env.example` and the README's table are checked against this file by a test.
+`.env.example` is this file's `example()`: `python -m bot.settings > .env.example` writes it, a test compares it.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +45,14 @@ class Settings(BaseSettings):
     telegram_api_url: str = setting("TELEGRAM_API_URL", "https://api.telegram.org", "scheme and host of the Bot API")
     telegram_mode: Literal["polling", "webhook"] = setting("TELEGRAM_MODE", "polling", "polling or webhook")
     telegram_webhook_secret: str = setting("TELEGRAM_WEBHOOK_SECRET", "", "1 to 256 characters A-Z a-z 0-9 _ -", secret=True)
+    telegram_paid_broadcasts: bool = setting(
+        "TELEGRAM_PAID_BROADCASTS", False, "send broadcasts at up to 1,000 a second, paid in Stars (needs BotFather's consent)"
+    )
+    broadcast_links: str = setting(
+        "NETRA_BROADCAST_LINKS",
+        "bawaslu.go.id,kpu.go.id,bkn.go.id,menpan.go.id,kemendagri.go.id,lapor.go.id",
+        "domains to which broadcasts may link, separated by commas",
+    )
     twilio_account_sid: str = setting("TWILIO_ACCOUNT_SID", "", "account of the WhatsApp sender; empty: WhatsApp is off")
     twilio_auth_token: str = setting("TWILIO_AUTH_TOKEN", "", "primary auth token: it signs webhooks", secret=True)
     twilio_whatsapp_from: str = setting("TWILIO_WHATSAPP_FROM", "", "sender, whatsapp:+62...")
@@ -122,3 +131,15 @@ def described() -> list[tuple[str, str, str, bool]]:
         default = "" if field.default is None else str(field.default)
         found.append((str(field.validation_alias), default, field.description or "", secret))
     return found
+
+
+def example() -> str:
+    """The text of `.env.example`: every setting with its purpose, commented out with its default."""
+    lines = ["# Settings of Netra. Copy to .env, take the # away where you change something, and set the file's mode to 0600."]
+    for name, default, purpose, secret in described():
+        lines += ["", f"# {purpose}{' (secret)' if secret else ''}", f"# {name}={default}"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(example())

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from bot.chat import Chat, Go, Name, Pause, Rejected, Said, Waiting
+from bot.chat import Chat, Go, Link, Name, Pause, Rejected, Said, Waiting
 from bot.messages import Address, Answer, Button, Inbound, Option, Outbound, Span
 from bot.questions import plain
 from bot.texts import Texts
@@ -64,6 +64,8 @@ class Talk:
     """What is said when it is cancelled."""
     asides: bool = True
     """A question to the FAQ in the middle of it is answered in between (not where such questions are its own subject)."""
+    stands: str = ""
+    """The name of its questions whose answers stand once given: "back" does not take them away."""
     everywhere: bool = False
     """It asks nothing, and its words are obeyed at once in every state, in the middle of another flow too, which then goes on."""
 
@@ -134,8 +136,10 @@ class Conductor:
         reads: Callable[[Connection, Address], Any] = lambda connection, address: None,
         count: Callable[[Connection, datetime, str], None] = lambda connection, now, name: None,
         numbered: Callable[[str], bool] = lambda channel: True,
+        public_url: str = "",
     ) -> None:
         self.texts, self.talks, self.home, self.numbered = texts, talks, home, numbered
+        self.public_url = public_url.rstrip("/")
         self.start, self.aside, self.reads, self.count = start, aside, reads, count
         self.words = {word: name for name, talk in talks.items() for word in talk.words}
 
@@ -358,13 +362,24 @@ class _Take:
             answers.update(undo)
             self._continue()
             return
-        order = [name for name in answers if not answers[name].get("given")]
-        if self.state["flow"] is None or not order:
+        last = self._last_given()
+        if self.state["flow"] is None or not last:
             self.before.append(Said("turn.at_start"))
             self._go_home() if self.state["flow"] in (None, self.c.home) else self._continue()
             return
-        del answers[order[-1]]
+        if self._stands(last):
+            self.before.append(Said("turn.stands"))
+        else:
+            del answers[last]
         self._continue()
+
+    def _last_given(self) -> str:
+        """The question that the person answered last; empty when none is."""
+        return next((name for name, answer in reversed(self.state["answers"].items()) if not answer.get("given")), "")
+
+    def _stands(self, name: str) -> bool:
+        flow = self.state["flow"]
+        return flow in self.c.talks and self.c.talks[flow].stands == name.split(".")[0]
 
     def _help(self) -> None:
         waiting = self.state["waiting"]
@@ -425,10 +440,10 @@ class _Take:
             if place := self._number(words):
                 self._chosen(waiting["buttons"][place - 1])
                 return
-            for option in waiting["options"]:
-                if words and words in option["words"]:
-                    self._chosen(option["value"])
-                    return
+            meant = [option["value"] for option in waiting["options"] if words and words in option["words"]]
+            if len(meant) == 1:
+                self._chosen(meant[0])
+                return
         raw = self._raw()
         if words and not self.inbound.attachments and self._aside(raw):
             return
@@ -691,6 +706,8 @@ class _Take:
 
     def _fact(self, value: Any) -> Any:
         """A fact in the person's language: a name of the catalogue becomes its text."""
+        if isinstance(value, Link):
+            return self.c.public_url + value.path if self.c.public_url else ""
         if isinstance(value, Name):
             return self.c.texts.plain(self.state["language"], value.text).partition(" | ")[0]
         if isinstance(value, (list, tuple)) and value and all(isinstance(item, Name) for item in value):
@@ -725,7 +742,8 @@ class _Take:
         """The buttons that every question of a flow has: back and cancel, as far as the list has room."""
         if flow == self.c.home:
             return []
-        controls = [BACK] if any(not answer.get("given") for answer in self.state["answers"].values()) else []
+        last = self._last_given()
+        controls = [BACK] if last and not self._stands(last) else []
         controls.append(CANCEL)
         return controls[: max(0, CHOICES - len(values))]
 

@@ -55,6 +55,7 @@ def application(
     ready: Callable[[], Awaitable[Mapping[str, str]]],
     statistics: Callable[[str], Awaitable[Sequence[Table]]],
     notices: Callable[[], Awaitable[Sequence[str]]],
+    more: Sequence[web.RouteDef] = (),
 ) -> web.Application:
     """The public application. Bodies are limited to 1 MiB, except where the web chat streams photos itself."""
     app = web.Application(client_max_size=BODY_BYTES, middlewares=[_headers])
@@ -101,6 +102,7 @@ def application(
             web.static("/static", STATIC),
         ]
     )
+    app.add_routes(more)
     for channel in channels:
         app.add_routes(channel.routes())
     return app
@@ -116,6 +118,6 @@ async def _headers(request: web.Request, handler: Callable[[web.Request], Awaita
         error.headers.update(HEADERS)
         raise
     response.headers.update(HEADERS)
-    if request.path.startswith("/static/"):
+    if request.path.startswith(("/static/", "/kartu/")):
         response.headers["Cache-Control"] = "public, max-age=3600"
     return response

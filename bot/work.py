@@ -55,6 +55,14 @@ class Unready(Exception):
         self.work = work
 
 
+BEHIND_SECONDS = 0.03
+"""So often a turn looks whether the other process is done with the message before."""
+
+
+class Behind(Exception):
+    """An earlier message of the chat still waits with another process."""
+
+
 @dataclass(slots=True)
 class _Waiting:
     id: int
@@ -68,6 +76,7 @@ class _Lane:
     """The messages of one chat that wait for their turn."""
 
     waiting: deque[_Waiting] = field(default_factory=deque)
+    taken: list[_Waiting] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
     came: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -119,6 +128,13 @@ class Worker:
         self._refill_receipts()
         for received in await self.store.read(self.conversations.waiting):
             self._queue(received)
+
+    async def take_up(self) -> None:
+        """Queue the messages that have become this process's and that no lane knows."""
+        known = {one.id for lane in self._lanes.values() for one in (*lane.waiting, *lane.taken)}
+        for received in await self.store.read(self.conversations.waiting):
+            if received.id not in known:
+                self._queue(received)
 
     async def receive(self, inbound: Inbound) -> bool:
         """Keep a message durably and let its turn come; False when it was delivered before. Raises `TooMany`."""
@@ -200,15 +216,22 @@ class Worker:
     async def _drain(self, address: Address, lane: _Lane) -> None:
         try:
             while lane.waiting and not self._stopping:
-                waiting = [lane.waiting.popleft()]
-                if waiting[0].inbound.group:
+                first = min(lane.waiting, key=lambda one: one.id)  # a message that was taken over may be earlier than all
+                lane.waiting.remove(first)
+                waiting = lane.taken = [first]
+                if first.inbound.group:
                     await self._album(lane, waiting)
-                await self._one(waiting)
+                try:
+                    await self._one(waiting)
+                except Behind:
+                    lane.waiting.extendleft(reversed(waiting))
+                    await asyncio.sleep(BEHIND_SECONDS)
+                    continue
                 for one in waiting:
                     if not one.done.done():
                         one.done.set_result(None)
         finally:
-            lane.task = None
+            lane.task, lane.taken = None, []
             if not lane.waiting:
                 self._lanes.pop(address, None)
 
@@ -222,17 +245,36 @@ class Worker:
                 waiting.append(other)
             quiet_at = min(waiting[-1].since + ALBUM_QUIET_SECONDS, first + ALBUM_LONGEST_SECONDS)
             if loop.time() >= quiet_at:
+                if self.conversations.owner and await self._more_of(lane, waiting, group):
+                    continue
                 return
             lane.came.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(lane.came.wait(), quiet_at - loop.time())
 
+    async def _more_of(self, lane: _Lane, waiting: list[_Waiting], group: str) -> bool:
+        """Add the photos of an album that came in through other processes; they will find them answered."""
+        known, loop = {one.id for one in (*waiting, *lane.waiting)}, asyncio.get_running_loop()
+        address = waiting[0].inbound.address
+        more = [
+            _Waiting(received.id, received.inbound, loop.time(), loop.create_future())
+            for received in await self.store.read(lambda connection: self.conversations.waiting(connection, address))
+            if received.inbound.group == group and received.id not in known
+        ]
+        waiting.extend(more)
+        return bool(more)
+
     async def _one(self, waiting: Sequence[_Waiting]) -> None:
         turn_id, started = secrets.token_hex(4), time.perf_counter()
         inbound = merged([one.inbound for one in waiting])
         try:
+            ids = [one.id for one in waiting]
+            if inbound.attachments and await self._behind(inbound.address, ids):
+                raise Behind  # photos that are fetched too early would be taken for doubles of their own
             prepared = await self._prepare(inbound)
-            result = await self._turn([one.id for one in waiting], prepared)
+            result = await self._turn(ids, prepared)
+        except Behind:
+            raise
         except Exception as error:  # noqa: BLE001 - a fault of ours: the person is told, the next message goes on
             log.error("turn failed", turn=turn_id, channel=inbound.address.channel, error=type(error).__name__, where=where(error))
             await self._apologise([one.id for one in waiting], inbound, turn_id)
@@ -256,6 +298,11 @@ class Worker:
                 self.store.scrub()
         self.sender.wake(inbound.address)
 
+    async def _behind(self, address: Address, ids: Sequence[int]) -> bool:
+        if not self.conversations.owner:
+            return False
+        return await self.store.read(lambda connection: self.conversations.behind(connection, address, ids))
+
     # --- before the turn ------------------------------------------------------------------------------------------------------------
 
     async def _prepare(self, inbound: Inbound) -> Inbound:
@@ -263,7 +310,8 @@ class Worker:
         if inbound.receipt and self.sessions.needs_work(inbound.receipt):
             await self._derive(inbound)
         if any(item.source for item in inbound.attachments):
-            kept = [await self._photo(inbound, item, number) for number, item in enumerate(inbound.attachments)]
+            seen = await self.store.read(lambda connection: self._in_draft(connection, inbound.address))
+            kept = [await self._photo(inbound, item, number, seen) for number, item in enumerate(inbound.attachments)]
             inbound = replace(inbound, attachments=tuple(kept))
         return inbound
 
@@ -273,7 +321,13 @@ class Worker:
 
         await asyncio.to_thread(self.sessions.derive, inbound.receipt, inbound.address, known)
 
-    async def _photo(self, inbound: Inbound, item: Attachment, number: int) -> Attachment:
+    def _in_draft(self, connection: Connection, address: Address) -> set[str]:
+        """Hashes of the photos that the chat's answers name; not of one whose turn a crash took away, which comes again."""
+        state = self.conversations.load(connection, address).state
+        facts = [self.conversations.photo_facts(connection, photo) for photo in photos_in(state)]
+        return {str(one["clean_sha256"]) for one in facts if one is not None and "clean_sha256" in one}
+
+    async def _photo(self, inbound: Inbound, item: Attachment, number: int, seen: set[str]) -> Attachment:
         if not item.source:
             return item
         if number >= PHOTOS_PER_MESSAGE:
@@ -291,9 +345,9 @@ class Worker:
         except Refused as error:
             PHOTOS.labels(error.reason).inc()
             return Attachment(refused=error.reason)
-        there = await self.store.read(lambda connection: self.conversations.draft_facts(connection, inbound.address))
-        if any(facts.get("clean_sha256") == cleaned.facts["clean_sha256"] for facts in there):
+        if cleaned.facts["clean_sha256"] in seen:
             return Attachment(refused="again")
+        seen.add(cleaned.facts["clean_sha256"])
         PHOTOS.labels("kept").inc()
         evidence = secrets.token_bytes(16)
         await asyncio.to_thread(self.originals.hold, inbound.address, evidence.hex(), data)
@@ -325,7 +379,12 @@ class Worker:
         raise RuntimeError("slow work never ended")
 
     def _take(self, connection: Connection, ids: Sequence[int], inbound: Inbound) -> Result | None:
-        """One turn in one transaction: inbox rows out, answers and outbox rows in."""
+        """One turn in one transaction: inbox rows out, answers and outbox rows in.
+
+        The chat's earliest inbox row is the lock that keeps two processes from working on one chat: nobody passes it before it is gone.
+        """
+        if self.conversations.behind(connection, inbound.address, ids):
+            raise Behind
         if not [one for one in ids if self.conversations.answered(connection, one)]:
             return None
         conversation = self.conversations.load(connection, inbound.address)
@@ -338,8 +397,6 @@ class Worker:
         conversation.state = result.state or {}
         self.conversations.keep_only(connection, inbound.address, photos_in(conversation.state))
         self.conversations.save(connection, conversation, inbound.address)
-        if inbound.message_id:
-            self.conversations.trace(connection, inbound.address, [inbound.message_id])
         for outbound in result.out:
             self.conversations.send(connection, inbound.address, outbound)
         return result

@@ -169,7 +169,7 @@ _STAGES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
 )
 
 _DIGIT = re.compile(r"\d")
-_STAGE_HINTS: Final = ("tenang", "coblos", "pemungutan", "pemilihan", "pilkada", "hari h", "hari-h", "tetap", "tetep", "kampanye")
+_STAGE_HINTS: Final = ("tenang", "oblos", "pemungutan", "pemilihan", "pilkada", "hari h", "hari-h", "etap", "etep", "kampanye")
 """Most questions name no stage: one of these must appear before any pattern is tried."""
 
 _RELATIVE_HINTS: Final = (

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from faq.calendar import BadCalendar, Calendar
-from faq.entries import REPORT, VERDICTS, BadEntry, Entry, Redirect, load_entries, load_phrasings, load_redirects
+from faq.entries import PHRASINGS, REPORT, VERDICTS, BadEntry, Entry, Redirect, load_entries, load_phrasings, load_redirects
 from faq.match import MODEL
+from faq.normalise import LEXICON
+from faq.pledge import BadPledge, load_pledges
+from faq.scenarios import faults, load_scenarios
+from faq.versions import load_versions, stale
 
 PHRASINGS_AT_LEAST: Final = 30
 REGISTERS_AT_LEAST: Final = 6
@@ -46,6 +51,20 @@ LEADS_TO: Final = ("boleh", "dilarang", "tanya")
 NEXT: Final = "next"
 
 
+def scenario_problems(entries: Mapping[str, Entry]) -> list[str]:
+    """What is wrong with the quiz's scenarios, with the pledge's points, and with the ledger of changed answers."""
+    try:
+        scenarios, pledges = load_scenarios(), load_pledges()
+    except (BadEntry, BadPledge) as reason:
+        return [str(reason)]
+    found = faults(scenarios, entries)
+    for pledge in pledges.versions.values():
+        found += [f"pledge {pledge.version}: there is no entry {point.entry}" for point in pledge.points if point.entry not in entries]
+    if changed := stale(entries, load_versions()):
+        found.append(f"the verdict, sanction or conditions changed: {', '.join(changed)}; record it with `netra faq versions --write`")
+    return found
+
+
 def check() -> list[str]:
     """Every problem, one sentence each; an empty list means that all is well."""
     try:
@@ -53,6 +72,7 @@ def check() -> list[str]:
     except BadEntry as reason:
         return [str(reason)]
     problems = [f"{entry.id}: {problem}" for entry in entries.values() for problem in entry_problems(entry, entries)]
+    problems += scenario_problems(entries)
     problems += [f"{redirect.id}: {problem}" for redirect in redirects.values() for problem in redirect_problems(redirect)]
     problems += phrasing_problems(load_phrasings(), entries, redirects)
     try:
@@ -163,10 +183,23 @@ def phrasing_problems(
 
 def model_problems() -> Iterator[str]:
     """Are the weights there, and built from what there is now?"""
-    from faq.train import source_hash
-
     path = MODEL / "model.json"
     if not path.exists():
         yield "there are no weights: run `netra faq train`"
     elif json.loads(path.read_text(encoding="utf-8")).get("sources") != source_hash():
         yield "the weights are older than entries, phrasings or word lists: run `netra faq train`"
+
+
+RECIPE: Final = 1
+"""Raised whenever the code makes other weights of the same sources."""
+
+
+def source_hash() -> str:
+    """What the weights depend on, in one short word: names, titles and verdicts, phrasings, word lists."""
+    digest = hashlib.blake2b(f"{RECIPE}\0".encode(), digest_size=16)
+    known = [(entry.id, entry.title, entry.verdict) for entry in load_entries().values()]
+    known += [(redirect.id, redirect.title, "") for redirect in load_redirects().values()]
+    digest.update(json.dumps(known, ensure_ascii=False).encode())
+    for path in (*sorted(PHRASINGS.glob("*.tsv")), *sorted(LEXICON.glob("*.tsv"))):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()

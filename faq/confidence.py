@@ -110,7 +110,8 @@ class Judge:
 
 def _weighed(weights: Sequence[float], vector: Sequence[float]) -> float:
     """The weighed sum of the signals and the constant, which comes last among the weights."""
-    return sum(map(mul, weights, vector)) + weights[-1]
+    whole: float = sum(map(mul, weights, vector)) + weights[-1]
+    return whole
 
 
 def softmax(scores: Sequence[float], sharpness: float = 1.0) -> list[float]:

@@ -61,7 +61,7 @@ class Figures:
     verdict_right: float | None
     false_boleh: int
     outside: int
-    outside_answered: float | None
+    oos_answered: float | None
     reports: int
     reports_routed: float | None
 
@@ -111,7 +111,7 @@ HEADS: Final[Mapping[str, str]] = {
     "verdict_right": "verdict right",
     "false_boleh": "false boleh",
     "outside": "beside",
-    "outside_answered": "beside, answered",
+    "oos_answered": "beside, answered",
     "reports": "reports",
     "reports_routed": "routed",
 }
@@ -175,7 +175,7 @@ def figures(judged: Sequence[Judged]) -> Figures:
         verdict_right=_share(answered, lambda one: one.verdict_right),
         false_boleh=sum(1 for one in judged if one.false_boleh),
         outside=len(outside),
-        outside_answered=_share(outside, lambda one: one.outcome == "answer"),
+        oos_answered=_share(outside, lambda one: one.outcome == "answer"),
         reports=len(reports),
         reports_routed=_share(reports, lambda one: one.outcome == "report"),
     )

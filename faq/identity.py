@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 KINDS = {"PHONE": "phone", "NIK": "nik", "EMAIL": "email", "NIP": "nip", "KK": "nik", "BANK_ACCOUNT": "account"}
-NO_NAME = r"(?!(?:tidak|tdk|tak|gak|ga|nggak|jangan|jgn|mau|tolong|mohon|bukan|belum|di|not)\b)"
+NO_NAME = r"(?!(?:tidak|tdk|tak|gak|ga|nggak|jangan|jgn|mau|tolong|mohon|bukan|belum|di|not)\b|di\w+kan\b|disebut)"
 ENDS_A_NAME = r"(?!(?:dan|yang|yg|dari|di|ke|mau|ingin|melihat|kerja|bekerja|saya|sy|guru|staf|pns|asn|and|i)\b)"
 MY_NAME = re.compile(
     r"\b(?:nama\s+(?:saya|sy|aku|gue)(?:\s+(?:adalah|ialah|itu))?|(?:perkenalkan|kenalkan)[, ]+(?:nama\s+)?(?:saya|sy|aku)"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
@@ -43,11 +43,11 @@ SHOWN: Final = 3
 SHARPNESS: Final = 3.0
 """How fast the shares of the candidates fall with their scores."""
 
-WORTH_SHOWING: Final = 0.01
-"""From this probability on, a third entry is worth offering."""
+HALF_SURE: Final = 0.8
+"""How sure each half of a question must be of its act; a half is short, and the whole must rank its act as well."""
 
-TWO_ACTS: Final = 0.6
-"""Only where the second entry is this near to the first may a question name two acts."""
+ACTS_AT_MOST: Final = 18
+"""A question with more content words is a story, whose halves are not two acts."""
 
 JOINING: Final = frozenset({"dan", "sama", "terus", "lalu", "sambil", "sekaligus", "tetapi", "atau", "plus", "serta"})
 SPEAKER: Final = frozenset({"saya", "aku", "kami", "kita"})
@@ -144,10 +144,15 @@ class Features:
         row = self.row
         return np.array([row[part] for part in parts(word) if part in row], dtype=np.int32)
 
+    def expect(self, words: Iterable[str]) -> None:
+        """Look these words up now, so that the first questions do not wait for it."""
+        for word in words:
+            self._rows_of(word)
+
     def of(self, reading: Reading) -> tuple[Ints, Floats]:
         """The rows of a reading and their weights: parts of words and words each of length one."""
-        known = self.row
-        words = np.array([known[feature] for feature in pairs(reading.roots) if feature in known], dtype=np.int32)
+        known = self.row.get
+        words = np.array([row for feature in pairs(reading.roots) if (row := known(feature)) is not None], dtype=np.int32)
         every = np.concatenate([words, *map(self._rows_of, reading.plain)])
         every.sort()
         new = np.ones(len(every) + 1, dtype=bool)
@@ -272,6 +277,7 @@ class Matcher:
         lexicon: Lexicon,
         features: Features,
         voices: Voices,
+        head_start: NDArray[np.float64],
         intent: Intent,
         words: Words,
         classes: Sequence[str],
@@ -280,6 +286,8 @@ class Matcher:
         self.lexicon = lexicon
         self.features = features
         self.voices = voices
+        self.head_start = head_start
+        """What each class gets before anything is said."""
         self.intent = intent
         self.words = words
         self.classes = classes
@@ -295,7 +303,7 @@ class Matcher:
     def weigh(self, reading: Reading, heard: NDArray[np.float64], intent: tuple[float, float]) -> Ranked:
         """Rank the entries by what the voices say."""
         ridge, bayes = heard
-        scores = ridge + bayes
+        scores = ridge + bayes + self.head_start
         inside = scores[: self.entries]
         best = np.argpartition(-inside, RANKED)[:RANKED]
         best = best[np.lexsort((best, -inside[best]))]
@@ -362,19 +370,18 @@ class Faq:
         """What follows from a ranking."""
         chances = self.judge.probabilities(ranked.signals)
         candidates = self._candidates(ranked, chances)
-        first, second = candidates[0], candidates[1]
+        first = candidates[0]
         another = about_another(reading.plain)
         if (wish := self.judge.reports(ranked.signals)) >= 0.5:
             return Found(question, "report", (), candidates, wish, None, day, True)
         if self.judge.answers(first.verdict, first.confidence, ranked.signals):
             return Found(question, "answer", (first.entry,), candidates, first.confidence, None, day, another)
-        if two_acts and ranked.signals.lead < TWO_ACTS and (both := self._both(reading, ranked)):
+        if two_acts and (both := self._both(reading, ranked)):
             return Found(question, "answer", both, candidates, first.confidence, None, day, another)
         if chances["outside"] >= self.judge.decline:
             redirect = self.redirects.get(self.matcher.classes[ranked.outside])
             return Found(question, "decline", (), candidates, chances["outside"], redirect, day, another)
-        shown = candidates if candidates[2].confidence >= WORTH_SHOWING or second.confidence < WORTH_SHOWING else candidates[:2]
-        return Found(question, "choose", (), shown, first.confidence, None, day, another)
+        return Found(question, "choose", (), candidates, first.confidence, None, day, another)
 
     def _candidates(self, ranked: Ranked, chances: Mapping[str, float]) -> tuple[Candidate, ...]:
         """The best entries with their probabilities: the first one's is fitted, the others share what is left for another entry."""
@@ -393,7 +400,11 @@ class Faq:
             alone = self.matcher.rank(part)
             entry = self.entries[self.matcher.classes[alone.classes[0]]]
             sure = self.judge.probabilities(alone.signals)["right"]
-            if alone.classes[0] not in ranked.classes[:4] or not self.judge.answers(entry.verdict, sure, alone.signals):
+            if (
+                alone.classes[0] not in ranked.classes
+                or sure < HALF_SURE
+                or (entry.verdict == "boleh" and not self.judge.safe(alone.signals))
+            ):
                 return ()
             if entry not in found:
                 found.append(entry)
@@ -409,12 +420,16 @@ def load_model(folder: Path = MODEL) -> tuple[Matcher, Judge]:
 
     vocabulary = (folder / "features.txt").read_text(encoding="utf-8").split("\n")
     words = (folder / "words.txt").read_text(encoding="utf-8").split("\n")
+    roots = (folder / "roots.txt").read_text(encoding="utf-8").split("\n")
     lexicon = Lexicon.load()
-    lexicon.learn((folder / "roots.txt").read_text(encoding="utf-8").split("\n"))
+    lexicon.learn(roots)
+    features = Features(vocabulary, array("idf"))
+    features.expect(roots)
     matcher = Matcher(
         lexicon,
-        Features(vocabulary, array("idf")),
+        features,
         Voices(array("scale"), array("full"), array("dense"), array("start"), array("column"), array("value")),
+        array("head_start"),
         Intent(array("intent"), tuple(table["intent"])),
         Words({word: row for row, word in enumerate(words)}, array("word_weight"), array("word_used")),
         table["classes"],
@@ -426,6 +441,8 @@ def load_model(folder: Path = MODEL) -> tuple[Matcher, Judge]:
 def acts(reading: Reading) -> list[Reading]:
     """The two halves of a question that joins two acts; empty where neither half could stand alone."""
     best: list[Reading] = []
+    if len(reading.content) > ACTS_AT_MOST:
+        return best
     for place, word in enumerate(reading.roots):
         if word in JOINING:
             halves = [

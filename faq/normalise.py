@@ -70,6 +70,12 @@ _BEHIND: Final = (
     "e",
     "keun",
 )
+_BEFORE_BY_LETTER: Final = {letter: [prefix for prefix in _BEFORE if prefix[0] == letter] for letter in {prefix[0] for prefix in _BEFORE}}
+_BEHIND_BY_LETTER: Final = {letter: [suffix for suffix in _BEHIND if suffix[-1] == letter] for letter in {suffix[-1] for suffix in _BEHIND}}
+
+SHORTEST_ROOT: Final = 3
+"""No root is shorter."""
+
 _LOST: Final[Mapping[str, str]] = {
     **dict.fromkeys(("meny", "peny"), "s"),
     **dict.fromkeys(("mem", "pem"), "pf"),
@@ -193,17 +199,17 @@ def clean(text: str) -> str:
 
 def _roots(word: str) -> Iterator[str]:
     """What a word may be without its affixes, the shortest cut first."""
-    heads = [(word, "")]
-    for prefix in _BEFORE:
-        if word.startswith(prefix) and len(word) - len(prefix) >= 3:
-            heads.append((word[len(prefix) :], ""))
-            heads.extend((letter + word[len(prefix) :], "") for letter in _LOST.get(prefix, ""))
-    stems = [head for head, _ in heads]
+    stems = [word]
+    for prefix in _BEFORE_BY_LETTER.get(word[0], ()):
+        if word.startswith(prefix) and len(word) - len(prefix) >= SHORTEST_ROOT:
+            stems.append(word[len(prefix) :])
+            stems.extend(letter + word[len(prefix) :] for letter in _LOST.get(prefix, ""))
     yield from stems[1:]
+    endings = [len(suffix) for suffix in _BEHIND_BY_LETTER.get(word[-1], ()) if word.endswith(suffix)]
     for stem in stems:
-        for suffix in _BEHIND:
-            if stem.endswith(suffix) and len(stem) - len(suffix) >= 3:
-                yield stem[: -len(suffix)]
+        for size in endings:
+            if len(stem) - size >= SHORTEST_ROOT:
+                yield stem[:-size]
 
 
 _Phrases = Mapping[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]

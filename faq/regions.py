@@ -37,6 +37,10 @@ NICKNAMES = {
 }  # fmt: skip
 
 
+LEVELS = frozenset({"kabupaten", "kab", "provinsi", "prov", "propinsi", "kecamatan", "kec"})
+LEVEL = re.compile(r"\s*(kab|kota|kec|prov)(?:upaten|amatan|insi)?\b", re.IGNORECASE)
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
     """A province, regency, city or district."""
@@ -91,17 +95,15 @@ def _plain(name: str) -> str:
 
 
 def _spelled_out(words: str) -> str:
+    """The words in full: "lamtim" and "lam tim", "jaksel"; what an official address says of levels ("Kabupaten ...") is left out."""
+    if (joined := words.replace(" ", "")) in NICKNAMES:
+        return NICKNAMES[joined]
     found = []
     for word in words.split():
         if word in NICKNAMES:
             found.append(NICKNAMES[word])
-            continue
-        for side, shorts in SIDES.items():
-            if word in shorts.split():
-                found.append(side)
-                break
-        else:
-            found.append(word)
+        elif word not in LEVELS:
+            found.append(next((side for side, shorts in SIDES.items() if word in shorts.split()), word))
     return " ".join(found)
 
 
@@ -113,36 +115,47 @@ def find(words: str) -> Sequence[Region]:
     """
     everything = known()
     regions, names = everything.regions, everything.names
-    level = re.match(r"\s*(kab|kota|kec|prov)", words.lower())
-    said = _spelled_out(_plain(words.replace(",", " ")))
+    typed = " ".join(_plain(part) for part in words.split(","))
+    said = _spelled_out(typed)
     if len(said) < 3:
         return ()
-    exact = [number for number, name in enumerate(names) if name == said]
-    if not exact:
-        exact = [number for number, path in enumerate(everything.paths) if said in path and _starts(names[number], said)]
+    exact = _called(typed, everything) or _called(said, everything) or _narrowed(said, everything)
     if not exact and len(said) >= 5:
         joined = said.replace(" ", "")
         exact = [number for number, name in enumerate(names) if name.replace(" ", "").startswith(joined)]
     if not exact:
         exact = _alike(said, names[: everything.larger]) or _alike(said, names)
     found = sorted({regions[number] for number in exact}, key=lambda region: (len(region.code), region.code))
-    if level:
-        kinds = {"kab": "Kabupaten", "kota": "Kota"}
-        wanted = [region for region in found if region.name.startswith(kinds.get(level[1], ""))] if level[1] in kinds else found
-        found = wanted or found
-    if len(found) > 1 and all(len(region.code) == 5 for region in found[:1]) and sum(len(region.code) <= 5 for region in found) == 1:
+    if level := LEVEL.match(words):
+        found = [region for region in found if _is(region, level[1].lower())] or found
+    if len(found) > 1 and len(found[0].code) == 5 and sum(len(region.code) <= 5 for region in found) == 1:
         found = found[:1]
     return tuple(found[:AT_MOST])
+
+
+def _called(said: str, everything: _Known) -> list[int]:
+    return [number for number, name in enumerate(everything.names) if said in (name, everything.paths[number])]
+
+
+def _narrowed(said: str, everything: _Known) -> list[int]:
+    """The regions whose name begins the words, and whose path holds all the other words; those with the longest name."""
+    fits: dict[int, int] = {}
+    for number, name in enumerate(everything.names):
+        if name and said.startswith(f"{name} ") and set(said[len(name) :].split()) <= set(everything.paths[number].split()):
+            fits[number] = len(name)
+    return [number for number, size in fits.items() if size == max(fits.values())]
+
+
+def _is(region: Region, level: str) -> bool:
+    if level in ("kab", "kota"):
+        return region.name.startswith("Kabupaten" if level == "kab" else "Kota")
+    return len(region.code) == (2 if level == "prov" else 8)
 
 
 def _alike(said: str, names: Sequence[str]) -> list[int]:
     """The names that are nearly what was typed."""
     scored = process.extract(said, names, scorer=fuzz.ratio, score_cutoff=LIKE_ENOUGH, limit=AT_MOST)
     return [number for _, score, number in scored if score >= scored[0][1] - 4]
-
-
-def _starts(name: str, said: str) -> bool:
-    return (name != "" and said.startswith(name)) or name.startswith(said)
 
 
 def name_of(code: str) -> str:

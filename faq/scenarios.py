@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from faq.entries import VERDICTS, BadEntry, Entry
 
@@ -56,7 +56,7 @@ def load_scenarios(folder: Path = SCENARIOS) -> dict[str, Scenario]:
     return dict(sorted(found.items()))
 
 
-def problems(scenarios: Mapping[str, Scenario], entries: Mapping[str, Entry]) -> list[str]:
+def faults(scenarios: Mapping[str, Scenario], entries: Mapping[str, Entry]) -> list[str]:
     """What is wrong with the scenarios, one line each."""
     found = []
     for scene in scenarios.values():
@@ -101,7 +101,7 @@ def draw(scenarios: Sequence[Scenario], indicators: Mapping[str, str], seed: int
 
 def _hand(deck: Sequence[Scenario], indicators: Mapping[str, str]) -> list[Scenario]:
     """Ten cards that fill the three tables above as well as the deck allows; the scarcest answers and indicators are served first."""
-    wanted: tuple[Counter[str | int], ...] = (Counter({**BY_ANSWER}), Counter({**BY_INDICATOR}), Counter({**BY_LEVEL}))
+    wanted: tuple[Counter[Any], ...] = (Counter(BY_ANSWER), Counter(BY_INDICATOR), Counter(BY_LEVEL))
     hand: list[Scenario] = []
     taken: set[str] = set()
 

@@ -8,7 +8,6 @@ registers only.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 import zlib
@@ -20,11 +19,17 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
+from scipy.optimize import minimize
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from faq.check import source_hash
 from faq.confidence import CASES, Judge
-from faq.entries import PHRASINGS, REPORT, load_entries, load_phrasings, load_redirects
+from faq.entries import REPORT, load_entries, load_phrasings, load_redirects
 from faq.match import MODEL, Features, Floats, Intent, Ints, Matcher, Ranked, Voices, Words, pairs, parts
-from faq.normalise import LEXICON, Lexicon, Reading
+from faq.normalise import Lexicon, Reading
 
 SEEN: Final = 2
 """How many phrasings a feature must appear in."""
@@ -39,7 +44,7 @@ SMOOTH: Final = 0.2
 KEPT: Final = 0.08
 """Share of the weights of the ridge regression that is kept."""
 
-DENSE: Final = 96
+DENSE: Final = 64
 """From this number of weights on, a feature is kept as a full row."""
 
 TITLES: Final = "judul"
@@ -90,21 +95,6 @@ class Solved:
         return left_out
 
 
-RECIPE: Final = 1
-"""Raised whenever the code makes other weights of the same sources."""
-
-
-def source_hash() -> str:
-    """What the weights depend on, in one short word: names, titles and verdicts, phrasings, word lists."""
-    digest = hashlib.blake2b(f"{RECIPE}\0".encode(), digest_size=16)
-    known = [(entry.id, entry.title, entry.verdict) for entry in load_entries().values()]
-    known += [(redirect.id, redirect.title, "") for redirect in load_redirects().values()]
-    digest.update(json.dumps(known, ensure_ascii=False).encode())
-    for path in (*sorted(PHRASINGS.glob("*.tsv")), *sorted(LEXICON.glob("*.tsv"))):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
 def read_corpus() -> Corpus:
     """Read everything there is to learn from."""
     entries, redirects = load_entries(), load_redirects()
@@ -147,8 +137,6 @@ def _vocabulary(readings: Sequence[Reading]) -> tuple[list[str], Floats]:
 
 def design(corpus: Corpus, readings: Sequence[Reading]) -> Any:
     """The features of readings as a sparse matrix."""
-    from scipy.sparse import csr_matrix
-
     columns, values, ends = [], [], [0]
     for reading in readings:
         found, weights = corpus.features.of(reading)
@@ -160,8 +148,6 @@ def design(corpus: Corpus, readings: Sequence[Reading]) -> Any:
 
 def solve(matrix: Any, number: Ints, classes: int) -> Solved:
     """Solve the ridge regression for all classes at once."""
-    from scipy.linalg import lapack
-
     target = np.zeros((len(number), classes), dtype=np.float32)
     target[np.arange(len(number)), number] = 1.0
     gram = np.asfortranarray((matrix @ matrix.T).toarray())
@@ -203,8 +189,6 @@ class Counts:
     """How often each feature was said of each class, with or without a block of phrasings."""
 
     def __init__(self, matrix: Any, number: Ints, classes: int) -> None:
-        from scipy.sparse import csr_matrix
-
         self.said = matrix.copy()
         self.said.data[:] = 1.0
         ones = np.ones(len(number), dtype=np.float32)
@@ -213,8 +197,6 @@ class Counts:
 
     def bayes(self, without: NDArray[np.int64] | None = None) -> Any:
         """The weights of naive Bayes: how much more often than expected a feature was said of a class, never negative."""
-        from scipy.sparse import csr_matrix
-
         counts, sizes = self.total, np.asarray(self.of.sum(axis=0)).ravel()
         if without is not None:
             counts = (counts - self.said[without].T @ self.of[without]).tocsr()
@@ -248,8 +230,6 @@ INTENTS: Final = (1.0, 2.0, 4.0)
 
 def fit_intent(corpus: Corpus, matrix: Any, without: NDArray[np.int64] | None = None) -> Intent:
     """Learn what somebody wants, from every phrasing but those left out."""
-    from sklearn.linear_model import LogisticRegression
-
     kind = intents(corpus)
     seen = np.ones(len(kind), dtype=bool)
     if without is not None:
@@ -291,8 +271,6 @@ class Used:
     """Which content words are used for which entry, with or without a block of phrasings."""
 
     def __init__(self, corpus: Corpus) -> None:
-        from scipy.sparse import csr_matrix
-
         seen = Counter(word for reading in corpus.readings for word in set(reading.content))
         self.words = sorted(word for word, count in seen.items() if count >= SEEN)
         place = {word: row for row, word in enumerate(self.words)}
@@ -346,14 +324,11 @@ class Built:
 
     corpus: Corpus
     matcher: Matcher
-    loudness: float
     unseen: Sequence[Unseen]
 
 
 def build() -> Built:
     """Learn from everything there is, on one core, so that the same sources always give the same weights."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     with threadpool_limits(limits=1):
         corpus = read_corpus()
         matrix = design(corpus, corpus.readings)
@@ -364,10 +339,10 @@ def build() -> Built:
             for name, block in blocks(corpus)
         ]
         intent, guessed = fit_intent(corpus, matrix), unseen_intents(corpus, matrix)
-        loudness = fit_loudness(corpus, heard)
-        voices = quantise(np.asarray(matrix.T @ solved.dual, dtype=np.float32) * np.float32(loudness), counts.bayes())
-        matcher = Matcher(corpus.lexicon, corpus.features, voices, intent, used.without(), corpus.classes, corpus.verdicts)
-        return Built(corpus, matcher, loudness, rank_unseen(corpus, used, heard, guessed, loudness))
+        balance = fit_balance(corpus, heard)
+        voices = quantise(np.asarray(matrix.T @ solved.dual, dtype=np.float32) * np.float32(balance.loudness), counts.bayes())
+        matcher = Matcher(corpus.lexicon, corpus.features, voices, balance.start, intent, used.without(), corpus.classes, corpus.verdicts)
+        return Built(corpus, matcher, rank_unseen(corpus, used, heard, guessed, balance))
 
 
 def train(out: Path = MODEL) -> dict[str, Any]:
@@ -393,46 +368,74 @@ def judge_without(built: Built) -> Iterator[tuple[str, Judge, list[Unseen]]]:
         yield name, fit_judge(others if own[0].number < built.corpus.entries else built.unseen, built.corpus), own
 
 
-def fit_loudness(corpus: Corpus, heard: Sequence[Heard]) -> float:
-    """How loud the ridge regression speaks beside naive Bayes, so that the entry meant comes first."""
-    from scipy.optimize import minimize
+COMPARED: Final = 12
+"""How many entries are compared when the balance is fitted."""
 
-    ridge, bayes, meant = [], [], []
+LEVEL: Final = 0.5
+"""How strongly the head start of an entry is held back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """How the voices are put together."""
+
+    loudness: float
+    """How loud the ridge regression speaks beside naive Bayes."""
+    start: NDArray[np.float64]
+    """The head start of each entry: naive Bayes does not hear what a question leaves out, and so prefers the special to the plain."""
+
+
+def fit_balance(corpus: Corpus, heard: Sequence[Heard], without: str = "") -> Balance:
+    """Put the voices together so that the entry meant comes first, on all blocks but one."""
+    both, candidates, right = [], [], []
     for one in heard:
         inside = np.flatnonzero(corpus.number[one.block] < corpus.entries)
-        number = corpus.number[one.block][inside]
-        said = np.stack([one.ridge[inside, : corpus.entries], one.bayes[inside, : corpus.entries]])
-        best = np.argsort(-(5.0 * said[0] + said[1]), axis=1, kind="stable")[:, :12]
-        hit = best == number[:, None]
+        if one.name == without or not len(inside):
+            continue
+        said = np.stack([one.ridge[inside, : corpus.entries], one.bayes[inside, : corpus.entries]], axis=-1).astype(np.float64)
+        best = np.argsort(-(said @ (5.0, 1.0)), axis=1, kind="stable")[:, :COMPARED]
+        hit = best == corpus.number[one.block][inside][:, None]
         found = hit.any(axis=1)
-        ridge.append(np.take_along_axis(said[0], best, axis=1)[found])
-        bayes.append(np.take_along_axis(said[1], best, axis=1)[found])
-        meant.append(hit[found].argmax(axis=1))
-    both = np.stack([np.concatenate(ridge), np.concatenate(bayes)], axis=-1).astype(np.float64)
-    right, lines = np.concatenate(meant), np.arange(len(both))
+        both.append(np.take_along_axis(said, best[:, :, None], axis=1)[found])
+        candidates.append(best[found])
+        right.append(hit[found].argmax(axis=1))
+    said, named, meant = np.concatenate(both), np.concatenate(candidates), np.concatenate(right)
+    lines = np.arange(len(meant))
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        scored = both @ weights
+        level = weights[2:]
+        scored = said @ weights[:2] + level[named]
         scored -= scored.max(axis=1, keepdims=True)
         share = np.exp(scored)
         share /= share.sum(axis=1, keepdims=True)
-        slope = (share[:, :, None] * both).sum(axis=1) - both[lines, right]
-        return float(-np.log(share[lines, right] + 1e-12).mean()), slope.mean(axis=0)
+        missed = float(-np.log(share[lines, meant] + 1e-12).sum() + LEVEL * level @ level)
+        share[lines, meant] -= 1.0
+        slope = np.empty_like(weights)
+        slope[:2] = (share[:, :, None] * said).sum(axis=(0, 1))
+        slope[2:] = np.bincount(named.ravel(), weights=share.ravel(), minlength=len(level)) + 2.0 * LEVEL * level
+        return missed / len(meant), slope / len(meant)
 
-    weights = minimize(loss, np.array([5.0, 5.0]), jac=True, method="L-BFGS-B").x
-    return round(float(weights[0] / weights[1]), 4)
+    weights = minimize(loss, np.concatenate([[5.0, 1.0], np.zeros(corpus.entries)]), jac=True, method="L-BFGS-B").x
+    start = np.zeros(len(corpus.classes))
+    start[: corpus.entries] = np.round(weights[2:] / weights[1], 4)
+    return Balance(round(float(weights[0] / weights[1]), 4), start)
 
 
-def rank_unseen(corpus: Corpus, used: Used, heard: Sequence[Heard], guessed: NDArray[np.float64], loudness: float) -> list[Unseen]:
+def rank_unseen(corpus: Corpus, used: Used, heard: Sequence[Heard], guessed: NDArray[np.float64], balance: Balance) -> list[Unseen]:
     """Rank every phrasing as if its block had never been seen."""
     found: list[Unseen] = []
     for one in heard:
-        matcher = Matcher(corpus.lexicon, corpus.features, NO_VOICES, NO_INTENT, used.without(one.block), corpus.classes, corpus.verdicts)
+        inside = corpus.number[one.block[0]] < corpus.entries
+        own = fit_balance(corpus, heard, one.name) if inside else balance
+        matcher = Matcher(
+            corpus.lexicon, corpus.features, NO_VOICES, own.start, NO_INTENT, used.without(one.block), corpus.classes, corpus.verdicts
+        )
         for place, row in enumerate(one.block):
             if corpus.readings[row].roots:
-                said = np.stack([one.ridge[place] * loudness, one.bayes[place]]).astype(np.float64)
+                said = np.stack([one.ridge[place] * own.loudness, one.bayes[place]]).astype(np.float64)
                 intent = (float(guessed[row, 0]), float(guessed[row, 1]))
-                found.append(Unseen(one.name, int(row), int(corpus.number[row]), matcher.weigh(corpus.readings[row], said, intent)))
+                ranked = matcher.weigh(corpus.readings[row], said, intent)
+                found.append(Unseen(one.name, int(row), int(corpus.number[row]), ranked))
     return found
 
 
@@ -449,6 +452,9 @@ NO_INTENT: Final = Intent(np.zeros((1, 2), np.float16), (0.0, 0.0))
 
 WRONG_AT_MOST: Final[Mapping[str, float]] = {"dilarang": 0.008, "bersyarat": 0.008, "boleh": 0.002}
 """Share of answers with this verdict that may have another verdict in truth, measured on unseen registers."""
+
+DECLINED_AT_MOST: Final = 0.005
+"""Share of the questions about entries that may be declined."""
 
 REPORTS_MISSED: Final = 0.03
 """Share of the reports that may be taken for questions."""
@@ -470,7 +476,7 @@ def fit_judge(unseen: Sequence[Unseen], corpus: Corpus) -> Judge:
     weights = fit_cases(signals, cases, alike(lengths, cases == CASES.index("outside")))
     wish, report = fit_wish(unseen, corpus)
     judge = Judge(weights, wish, dict.fromkeys(WRONG_AT_MOST, 0.0), report, decline=0.5, lead_verdict=0.1, covered=0.6)
-    return replace(judge, answer=fit_answers(judge, asked, corpus))
+    return replace(judge, answer=fit_answers(judge, asked, corpus), decline=fit_decline(judge, asked, corpus))
 
 
 def alike(lengths: NDArray[np.intp], outside: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -501,8 +507,6 @@ def fit_wish(unseen: Sequence[Unseen], corpus: Corpus) -> tuple[list[float], flo
 
 def _logistic(signals: NDArray[np.float64], cases: NDArray[np.intp], weights: NDArray[np.float64]) -> list[list[float]]:
     """A logistic regression: the weights of the signals for each case, the constant last."""
-    from sklearn.linear_model import LogisticRegression
-
     middle, spread = signals.mean(axis=0), signals.std(axis=0) + 1e-9
     model = LogisticRegression(C=1.0, max_iter=2000).fit((signals - middle) / spread, cases, sample_weight=weights)
     slopes = model.coef_ / spread
@@ -525,7 +529,13 @@ def fit_answers(judge: Judge, asked: Sequence[Unseen], corpus: Corpus) -> dict[s
         share = wrong / np.arange(1, len(lines) + 1)
         enough = np.flatnonzero(share <= at_most)
         found[verdict] = round(lines[int(enough[-1])][0], 4) if len(enough) else 1.0
-    return found
+    return {**found, "boleh": max(found.values())}
+
+
+def fit_decline(judge: Judge, asked: Sequence[Unseen], corpus: Corpus) -> float:
+    """The probability of lying outside from which on so few questions about entries are declined."""
+    outside = [judge.probabilities(one.ranked.signals)["outside"] for one in asked if one.number < corpus.entries]
+    return round(max(0.5, float(np.quantile(outside, 1.0 - DECLINED_AT_MOST))), 4)
 
 
 def write(out: Path, built: Built, judge: Judge) -> None:
@@ -541,6 +551,7 @@ def write(out: Path, built: Built, judge: Judge) -> None:
         "start": voices.start,
         "column": voices.column,
         "value": voices.value,
+        "head_start": matcher.head_start,
         "intent": matcher.intent.weight,
         "word_weight": words.weight,
         "word_used": words.used,
@@ -556,7 +567,6 @@ def write(out: Path, built: Built, judge: Judge) -> None:
         "classes": list(corpus.classes),
         "verdicts": list(corpus.verdicts),
         "intent": list(matcher.intent.constant),
-        "loudness": built.loudness,
         "judge": asdict(judge),
     }
     (out / "model.json").write_text(json.dumps(table, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")

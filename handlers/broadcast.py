@@ -1,4 +1,4 @@
-"""/siaran: broadcasts in the chat of linked staff. Drafts, shows how far they are, holds them; approving asks for a code of the second factor."""
+"""/siaran: broadcasts in the chat of linked staff: drafted, looked at, held; approving asks for a code of the second factor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bot.turn import Flow, Turn
 from faq.calendar import Calendar
 from faq.regions import Region
 from faq.reminders import DAYS, day_of
-from storage.broadcasts import APPROVED, DRAFT, HOLDING, OVER, PAUSED, PROPOSED, RUNNING, Broadcast
+from storage.broadcasts import APPROVED, DRAFT, HOLDING, PAUSED, PROPOSED, RUNNING, Broadcast
 from storage.drafts import FOOTER_AT_MOST, TELEGRAM_AT_MOST, TITLE_AT_MOST, Audience, Draft, When
 from storage.staff import Account, Refused
 from storage.staff_chats import Desk
@@ -71,7 +71,7 @@ def broadcast(search: Callable[[str], Sequence[Region]], calendar: Calendar) -> 
             options.append(Option("new"))
         stopped_by = chat.reads.broadcasts_stopped_by()
         options.append(Option("release" if stopped_by else "stop_all"))
-        wish = await chat.ask("next", choice(*options), stopped=stopped_by or "", name=account.name)
+        wish = await chat.ask("next", choice(*options), stopped=stopped_by or "", who=account.name)
         if wish in ("stop_all", "release"):
             code = await chat.ask("code", _code(account)) if wish == "release" else ""
             return Act(wish, code=code)

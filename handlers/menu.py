@@ -12,7 +12,7 @@ from storage.subscribers import CHANNELS
 MISTYPED = re.compile(r"\d(?:[\s.\-]{0,3}\d){14,23}")
 """Digits that are nearly a receipt code; a code without a mistake was recognised at the door."""
 
-TOPICS = ("self_check", "tip", "follow_up", "subscribe", "privacy", "language")
+TOPICS = ("self_check", "tip", "follow_up", "quiz", "pledge", "subscribe", "privacy", "language")
 
 
 def _anything() -> Reader[Answer]:

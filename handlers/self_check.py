@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 
-from bot.chat import Chat, Go, Name, Reader, Rejected, Said
+from bot.chat import Chat, Go, Link, Name, Reader, Rejected, Said
 from bot.messages import Answer, Option
 from bot.questions import NO, YES, choice, either, text
 from bot.turn import Flow, Turn
 from faq.entries import Entry
 from faq.match import Faq, Found
+from faq.versions import Version
 from storage.counts import Counts
 
 ASKS_LENGTH = 1500
@@ -55,8 +57,8 @@ class _Asked:
     day: str = ""
 
 
-def self_check(faq: Faq) -> Flow:
-    """The flow over this FAQ."""
+def self_check(faq: Faq, versions: Mapping[str, Version] = MappingProxyType({})) -> Flow:
+    """The flow over this FAQ, which says when an answer that was shared has changed since."""
 
     async def flow(chat: Chat) -> Feedback | Go | None:
         """Find what is meant, answer it, and stay for what follows."""
@@ -67,6 +69,7 @@ def self_check(faq: Faq) -> Flow:
         if asked.browse:
             return await _answers(chat, faq, (await _browse(chat, faq),), asked.words, today)
         if asked.entry:
+            _say_changed(chat, versions.get(asked.entry))
             return await _answers(chat, faq, (asked.entry,), "", today)
         found = faq.ask(asked.words, today)
         chat.count(f"self_check.{found.outcome}")
@@ -124,6 +127,8 @@ def _words_or_photos() -> Reader[str | Answer]:
 async def _pick_one(chat: Chat, faq: Faq, found: Found, name: str) -> str | None:
     """One of the nearest entries, or None when none is meant."""
     nearest = [candidate.entry for candidate in found.candidates[:3] if candidate.entry in faq.entries]
+    if not nearest:
+        return None
     offered = tuple(Option(entry, _title(chat, faq.entries[entry])) for entry in nearest)
     picked = await chat.ask(name, choice(*offered, Option("none", keywords=NO.keywords)))
     return None if picked == "none" else picked
@@ -205,6 +210,12 @@ async def _outcome(chat: Chat, entry: Entry, title: str, number: int) -> tuple[s
     return None
 
 
+def _say_changed(chat: Chat, version: Version | None) -> None:
+    """Whoever follows a link may remember another answer."""
+    if version is not None and version.changed:
+        chat.say("changed", day=_day(version.since), what=[Name(f"self_check.changes.{what}") for what in version.changed])
+
+
 def _surroundings(chat: Chat, faq: Faq, entry: Entry, day: date) -> None:
     """What depends on the day: the stage, an election that is over; and what is uncertain."""
     election = faq.calendar.election()
@@ -257,7 +268,15 @@ def _tell(chat: Chat, faq: Faq, entry: Entry, title: str, wish: str, day: date) 
     elif wish == "share":
         basis_line = "; ".join(f"{one.regulation} {one.article}".strip() for one in entry.basis[:2])
         verdict = Name(f"self_check.verdict.{entry.verdict}")
-        chat.say("share", title=title, verdict=verdict, short=_short(chat, entry), basis=basis_line, reviewed=reviewed)
+        chat.say(
+            "share",
+            title=title,
+            verdict=verdict,
+            short=_short(chat, entry),
+            basis=basis_line,
+            reviewed=reviewed,
+            card=Link(f"/kartu/{entry.id}.png"),
+        )
 
 
 async def _not_helpful(chat: Chat, faq: Faq, entry: Entry, words: str, number: int) -> Feedback | Go | None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from aiohttp import web
 
-from panel import audit, case, doors, faq_desk, handover, inbox, statistics, team
+from panel import audit, broadcasts, case, doors, faq_desk, handover, inbox, statistics, team
 from panel.doors import ANYBODY, EVERYONE, GATE, HALF, TABLE, Gate, Route, Throttle
 from panel.pages import PANEL, Panel
-from storage.staff import READING
+from storage.staff import READING, ROLES
 
 __all__ = ["ROUTES", "Panel", "application"]
 
@@ -41,6 +41,7 @@ async def metrics(request: web.Request) -> web.StreamResponse:
 
 ADMIN, AUDITOR = frozenset({"admin"}), frozenset({"auditor"})
 FIGURES = READING | {"auditor", "admin"}
+WRITERS, TEAM = frozenset({"broadcaster"}), frozenset(ROLES)
 DESK = READING | {"admin", "broadcaster", "approver"}
 
 ROUTES = (
@@ -79,10 +80,14 @@ ROUTES = (
     Route("POST", "/laporan/{case}/pisah", case.part, READING),
     Route("GET", "/laporan/{case}/serahkan", handover.handover_page, READING),
     Route("POST", "/laporan/{case}/serahkan", handover.handover, READING),
+    Route("POST", "/laporan/{case}/amplop", case.envelope, READING),
+    Route("POST", "/laporan/{case}/bisukan", case.mute, READING),
+    Route("POST", "/laporan/{case}/tahan", case.ask_hold, frozenset({"verifier"})),
+    Route("POST", "/laporan/{case}/asli/{photo}", case.ask_original, frozenset({"verifier"})),
     Route("POST", "/laporan/ekspor", inbox.ask_export, frozenset({"verifier"})),
     Route("GET", "/persetujuan", handover.approvals, frozenset({"verifier", "auditor"})),
     Route("POST", "/persetujuan/{approval}/setuju", handover.agree, frozenset({"verifier", "auditor"})),
-    Route("POST", "/persetujuan/{approval}/unduh", handover.export, frozenset({"verifier"})),
+    Route("POST", "/persetujuan/{approval}/pakai", handover.use, frozenset({"verifier"})),
     Route("GET", "/statistik", statistics.statistics, FIGURES),
     Route("GET", "/statistik.csv", statistics.statistics_csv, FIGURES),
     Route("GET", "/faq", faq_desk.desk, DESK),
@@ -98,6 +103,18 @@ ROUTES = (
     Route("GET", "/audit", audit.log, AUDITOR),
     Route("POST", "/audit/segel", audit.sign, AUDITOR),
     Route("GET", "/audit/laporan", audit.metadata, AUDITOR),
+    Route("GET", "/siaran", broadcasts.listed, TEAM),
+    Route("POST", "/siaran/berhenti", broadcasts.stop_all, TEAM),
+    Route("POST", "/siaran/lepas", broadcasts.release, broadcasts.APPROVERS),
+    Route("POST", "/siaran/hubungkan", broadcasts.link, broadcasts.APPROVERS),
+    Route("GET", "/siaran/baru", broadcasts.compose, WRITERS),
+    Route("POST", "/siaran/baru", broadcasts.save, WRITERS),
+    Route("GET", "/siaran/paket", broadcasts.pack, WRITERS),
+    Route("POST", "/siaran/paket", broadcasts.take_pack, WRITERS),
+    Route("GET", "/siaran/{number}", broadcasts.show, TEAM),
+    Route("GET", "/siaran/{number}/ubah", broadcasts.compose, WRITERS),
+    Route("POST", "/siaran/{number}/ubah", broadcasts.save, WRITERS),
+    Route("POST", "/siaran/{number}/{action}", broadcasts.act, TEAM),
 )
 """Every page and action with the roles that may use it; nothing else exists on this listener."""
 

@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 from aiohttp import web
 from sqlalchemy import Connection
 
-from panel.doors import audit, who
+from panel.doors import audit, confirmed, factor_is_fresh, who
 from panel.marked import LARGE, SMALL, marked
 from panel.pages import PANEL, election, form_of, go, page, texts
 from panel.related import Related, related
-from panel.similar import NEWEST, similar
-from storage import staff
-from storage.cases import CLOSED, OpenCase
+from panel.similar import NEWEST, Near, similar
+from storage import originals, staff
+from storage.cases import CLOSED, Listed, OpenCase
+from storage.export import export_case
 from storage.statistics import VERDICTS
 
 T = TypeVar("T")
@@ -71,6 +72,15 @@ async def change(request: web.Request, action: str, job: Callable[[Connection, O
     return await panel.store.write(both)
 
 
+async def _listed(request: web.Request) -> Listed:
+    """The case of the address as a list shows it; not found unless it was sealed to the reader."""
+    panel, session, name = request.app[PANEL], who(request), case_id(request)
+    found = await panel.store.read(lambda connection: panel.cases.one(connection, session.account.id, session.private_key, name))
+    if found is None:
+        raise web.HTTPNotFound
+    return found
+
+
 def address(name: bytes) -> str:
     """The address of a case's page."""
     return f"/laporan/{name.hex()}"
@@ -81,10 +91,13 @@ def address(name: bytes) -> str:
 
 async def show(request: web.Request, *, fault: str = "", typed: Mapping[str, str] | None = None, status: int = 200) -> web.StreamResponse:
     """The case's page; what was typed stays in place when something could not be done."""
-    panel, session, case = request.app[PANEL], who(request), await opened(request)
-    account = session.account
+    panel, session = request.app[PANEL], who(request)
+    account, listed = session.account, await _listed(request)
+    if listed.head.get("offline"):
+        return page(request, "offline.html", status=status, case=listed, fault=fault, typed=typed or {}, names={}, me=account.id)
+    case = await opened(request)
 
-    def look(connection: Connection) -> tuple[dict[str, dict[str, Any]], list[Any], dict[bytes, str]]:
+    def look(connection: Connection) -> tuple[dict[str, dict[str, Any]], list[Near], dict[bytes, str]]:
         names = {known.id: known.name for known in staff.listed(connection)}
         near = similar(connection, panel.cases, account.id, session.private_key, case, newest=NEWEST)
         return photos_in_order(panel.cases.photo_facts(connection, case.key, case.id), case), near, names
@@ -119,6 +132,8 @@ async def show(request: web.Request, *, fault: str = "", typed: Mapping[str, str
         replies=[name.split(".")[1] for name in texts()["id"] if name.startswith("reply.") and name.endswith(".text")],
         typed={"words": prepared, "audience": "tipster", **(typed or {})},
         fault=fault,
+        fresh=factor_is_fresh(request),
+        can_mute=panel.cases.push is not None,
         today=panel.cases.today(),
     )
 
@@ -185,13 +200,17 @@ async def photo(request: web.Request) -> web.StreamResponse:
 async def viewer(request: web.Request) -> web.StreamResponse:
     """A photo alone, with zoom and what is known of it."""
     panel, case = request.app[PANEL], await opened(request)
-    facts = await panel.store.read(lambda connection: panel.cases.photo_facts(connection, case.key, case.id))
     name = request.match_info["photo"]
+
+    def look(connection: Connection) -> tuple[dict[str, dict[str, Any]], bool]:
+        return panel.cases.photo_facts(connection, case.key, case.id), name in originals.available(connection, case.id)
+
+    facts, original = await panel.store.read(look)
     if name not in facts:
         raise web.HTTPNotFound
     order = [photo for entry in case.entries for photo in entry.photos]
-    at = order.index(name) if name in order else 0
-    return page(request, "viewer.html", case=case, photo=name, facts=facts[name], order=order, at=at)
+    at, fresh = order.index(name) if name in order else 0, factor_is_fresh(request)
+    return page(request, "viewer.html", case=case, photo=name, facts=facts[name], order=order, at=at, original=original, fresh=fresh)
 
 
 # --- writing --------------------------------------------------------------------------------------------------------------------
@@ -216,12 +235,88 @@ async def write(request: web.Request) -> web.StreamResponse:
             panel.cases.claim(connection, case.id, account.id)
             panel.cases.tell_tipster(connection, case, account.name, words)
 
+    if (await _listed(request)).head.get("offline"):
+        return await _answer_unread(request, words, audience)
     action = {"tipster": "answered", "team": "noted", "me": "noted_privately"}[audience]
     try:
         await change(request, action, tell)
     except staff.Refused as reason:
         return await show(request, fault=reason.reason, typed=form, status=409)
-    go(address(case_id(request)), action)
+    raise go(address(case_id(request)), action)
+
+
+async def _answer_unread(request: web.Request, words: str, audience: str) -> web.StreamResponse:
+    """Answer the tipster of a case that this server cannot open; notes on it are kept where it is read, on the laptop."""
+    panel, account, name = request.app[PANEL], who(request).account, case_id(request)
+    if audience != "tipster":
+        raise web.HTTPNotFound
+
+    def tell(connection: Connection) -> None:
+        if not panel.cases.answer_unread(connection, account.id, name, account.name, words):
+            raise web.HTTPNotFound
+        panel.audit.add(connection, account.name, "answered", name.hex())
+
+    await panel.store.write(tell)
+    raise go(address(name), "answered")
+
+
+async def envelope(request: web.Request) -> web.StreamResponse:
+    """The case as one sealed file, for `netra open` on the reader's own laptop."""
+    panel, account, listed = request.app[PANEL], who(request).account, await _listed(request)
+
+    def take(connection: Connection) -> bytes | None:
+        panel.audit.add(connection, account.name, "envelope_taken", listed.id.hex())
+        return export_case(connection, listed.id, account.id)
+
+    file = await panel.store.write(take)
+    if file is None:
+        raise web.HTTPNotFound
+    headers = {"Content-Disposition": f'attachment; filename="{listed.alias.replace(" ", "-")}.netra"'}
+    return web.Response(body=file, content_type="application/octet-stream", headers=headers)
+
+
+async def mute(request: web.Request) -> web.StreamResponse:
+    """Take nothing for a day from the chat this case came from, without learning which it is."""
+    panel, account = request.app[PANEL], who(request).account
+
+    def quiet(connection: Connection, case: OpenCase) -> None:
+        if not panel.cases.mute(connection, case):
+            raise staff.Refused("cannot_mute")
+        panel.cases.step(connection, case, account.name, {"action": "muted"})
+
+    try:
+        await change(request, "muted", quiet)
+    except staff.Refused as refused:
+        return await show(request, fault=refused.reason, status=409)
+    raise go(address(case_id(request)), "muted")
+
+
+async def ask_hold(request: web.Request) -> web.StreamResponse:
+    """Ask a second person to agree to a legal hold on the case, or to its end."""
+    panel, account = request.app[PANEL], who(request).account
+    if not await confirmed(request):
+        return await show(request, fault="wrong_code", status=401)
+
+    def ask(connection: Connection, case: OpenCase) -> None:
+        panel.staff.ask_approval(connection, "hold_end" if case.held else "hold", [case.id.hex()], account)
+
+    await change(request, "hold_asked", ask)
+    raise go("/persetujuan", "export_asked")
+
+
+async def ask_original(request: web.Request) -> web.StreamResponse:
+    """Ask a second person to agree that the untouched original of a photo leaves the server."""
+    panel, account, photo = request.app[PANEL], who(request).account, request.match_info["photo"]
+    if not await confirmed(request):
+        raise go(address(case_id(request)), "wrong_code")
+
+    def ask(connection: Connection, case: OpenCase) -> None:
+        if photo not in originals.available(connection, case.id):
+            raise web.HTTPNotFound
+        originals.ask_release(connection, panel.staff, photo, account)
+
+    await change(request, "original_asked", ask)
+    raise go("/persetujuan", "export_asked")
 
 
 def _not_taken(case: OpenCase, staff_id: bytes) -> None:
@@ -251,8 +346,8 @@ async def claim(request: web.Request) -> web.StreamResponse:
     try:
         await change(request, "claimed", take)
     except staff.Refused as reason:
-        go(address(case_id(request)), reason.reason)
-    go(address(case_id(request)), "claimed")
+        raise go(address(case_id(request)), reason.reason) from None
+    raise go(address(case_id(request)), "claimed")
 
 
 async def release(request: web.Request) -> web.StreamResponse:
@@ -264,7 +359,7 @@ async def release(request: web.Request) -> web.StreamResponse:
             panel.cases.step(connection, case, account.name, {"action": "released"})
 
     await change(request, "released", give)
-    go(address(case_id(request)), "released")
+    raise go(address(case_id(request)), "released")
 
 
 # --- assessing ------------------------------------------------------------------------------------------------------------------
@@ -281,7 +376,7 @@ async def check(request: web.Request) -> web.StreamResponse:
         return await show(request, fault="day", status=400)
     facts = {"action": "checked", "ticked": ticked, "learned": learned}
     await change(request, "checked", lambda connection, case: panel.cases.step(connection, case, account.name, facts))
-    go(address(case_id(request)), "checked")
+    raise go(address(case_id(request)), "checked")
 
 
 async def decide(request: web.Request) -> web.StreamResponse:
@@ -307,7 +402,7 @@ async def decide(request: web.Request) -> web.StreamResponse:
         await change(request, "decided", record, detail=verdict)
     except staff.Refused as refused:
         return await show(request, fault=refused.reason, typed=form, status=409)
-    go(address(case_id(request)), "decided")
+    raise go(address(case_id(request)), "decided")
 
 
 async def close(request: web.Request) -> web.StreamResponse:
@@ -325,7 +420,7 @@ async def close(request: web.Request) -> web.StreamResponse:
         await change(request, "closed", end)
     except staff.Refused as refused:
         return await show(request, fault=refused.reason, status=409)
-    go(address(case_id(request)), "closed")
+    raise go(address(case_id(request)), "closed")
 
 
 async def reopen(request: web.Request) -> web.StreamResponse:
@@ -337,7 +432,7 @@ async def reopen(request: web.Request) -> web.StreamResponse:
             panel.cases.reopen(connection, case, account.name)
 
     await change(request, "reopened", begin)
-    go(address(case_id(request)), "reopened")
+    raise go(address(case_id(request)), "reopened")
 
 
 # --- similar tips ---------------------------------------------------------------------------------------------------------------
@@ -367,7 +462,7 @@ async def join(request: web.Request) -> web.StreamResponse:
             panel.cases.step(connection, one, session.account.name, {"action": "joined", "with": with_.alias})
 
     await change(request, "joined", together, detail=other_id.hex())
-    go(address(case_id(request)), "joined")
+    raise go(address(case_id(request)), "joined")
 
 
 async def part(request: web.Request) -> web.StreamResponse:
@@ -379,4 +474,4 @@ async def part(request: web.Request) -> web.StreamResponse:
         panel.cases.step(connection, case, account.name, {"action": "parted"})
 
     await change(request, "parted", apart)
-    go(address(case_id(request)), "parted")
+    raise go(address(case_id(request)), "parted")

@@ -221,14 +221,14 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     if route.who == ANYBODY:
         return await handler(request)
     if session is None:
-        go("/masuk", "login" if request.path != "/" else "")
+        raise go("/masuk", "login" if request.path != "/" else "")
     if not complete(panel, session):
         if route.who != HALF:
-            go("/masuk/kode" if session.account.totp else "/masuk/pengaman")
+            raise go("/masuk/kode" if session.account.totp else "/masuk/pengaman")
         return await handler(request)
     if route.who == HALF:
         if session.account.totp:
-            go("/")
+            raise go("/")
         return await handler(request)  # practice: the second factor may still be set up later
     powers = session.account.powers | ({"waiting"} if session.account.state == "waiting" else frozenset())
     if not route.who & powers:
@@ -306,11 +306,11 @@ async def _take_code(request: web.Request, account: Account, code: str) -> bool:
     keys = (f"code|{account.name}", f"from|{request.remote}")
     if gate.throttle.wait(*keys):
         return False
+    gate.throttle.failed(*keys)  # counted before the try, so that many tries at once do not slip through
     right = await panel.store.write(lambda connection: panel.staff.take_code(connection, account, code))
     if right:
-        gate.throttle.passed(keys[0])
+        gate.throttle.passed(*keys)
     else:
-        gate.throttle.failed(*keys)
         await audit(request, "code_failed", actor=account.name)
     return right
 
@@ -322,8 +322,8 @@ async def start(request: web.Request) -> web.StreamResponse:
     """Lead everyone to their first page."""
     powers = who(request).account.powers
     if powers & READING:
-        go("/laporan")
-    go("/audit" if "auditor" in powers else "/tim" if "admin" in powers else "/saya")
+        raise go("/laporan")
+    raise go("/audit" if "auditor" in powers else "/tim" if "admin" in powers else "/saya")
 
 
 def _door(request: web.Request, template: str, *, status: int = 200, **facts: object) -> web.Response:
@@ -341,7 +341,7 @@ def _door(request: web.Request, template: str, *, status: int = 200, **facts: ob
 async def login_page(request: web.Request) -> web.StreamResponse:
     """Ask for name and passphrase."""
     if request.get(SESSION) is not None:
-        go("/")
+        raise go("/")
     return _door(request, "login.html", fault="", wait=0, name="")
 
 
@@ -377,7 +377,11 @@ async def _let_in(request: web.Request, account: Account, derived: Passphrase) -
     except Broken as error:
         raise web.HTTPForbidden from error
 
+    before = request.get(SESSION)
+
     def begin(connection: Connection) -> str:
+        if before is not None:
+            panel.staff.end(connection, before.account.id, before.id)
         panel.audit.add(connection, account.name, "login", detail="first_factor")
         return panel.staff.begin(connection, account.id, private_key, factor=False)
 
@@ -403,7 +407,7 @@ async def _raised(request: web.Request, detail: str) -> web.StreamResponse:
 async def code_page(request: web.Request) -> web.StreamResponse:
     """Ask for the code of the second factor."""
     if not who(request).account.totp:
-        go("/masuk/pengaman")
+        raise go("/masuk/pengaman")
     return page(request, "code.html", fault="", wait=0)
 
 
@@ -422,7 +426,7 @@ async def factor_page(request: web.Request) -> web.StreamResponse:
     """Show how the second factor is set up; a secret that is shown once stays the same until it is confirmed."""
     panel, session = request.app[PANEL], who(request)
     if session.account.totp:
-        go("/masuk/kode")
+        raise go("/masuk/kode")
     secret = session.pending or await panel.store.write(lambda connection: panel.staff.propose_totp(connection, session))
     return page(request, "factor.html", secret=" ".join(secret[at : at + 4] for at in range(0, len(secret), 4)), fault="")
 
@@ -442,7 +446,7 @@ async def factor(request: web.Request) -> web.StreamResponse:
     """Take the first code of a new second factor."""
     panel, session, form = request.app[PANEL], who(request), await form_of(request)
     if session.account.totp or not session.pending:
-        go("/masuk/pengaman")
+        raise go("/masuk/pengaman")
     taken = await panel.store.write(lambda connection: panel.staff.confirm_totp(connection, session, form.get("code", "")))
     if not taken:
         secret = " ".join(session.pending[at : at + 4] for at in range(0, len(session.pending), 4))
@@ -549,7 +553,7 @@ async def end_session(request: web.Request) -> web.StreamResponse:
 
     if not await panel.store.write(end):
         raise web.HTTPNotFound
-    go("/saya", "session_ended")
+    raise go("/saya", "session_ended")
 
 
 async def passphrase(request: web.Request) -> web.StreamResponse:
@@ -575,4 +579,4 @@ async def passphrase(request: web.Request) -> web.StreamResponse:
         panel.audit.add(connection, account.name, "passphrase_changed")
 
     await panel.store.write(change)
-    go("/saya", "passphrase_changed")
+    raise go("/saya", "passphrase_changed")

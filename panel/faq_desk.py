@@ -77,4 +77,4 @@ async def done(request: web.Request) -> web.StreamResponse:
     if not await panel.store.write(lambda connection: Counts().read(connection, name)):
         raise web.HTTPNotFound
     await audit(request, "question_read")
-    go("/faq", "question_done")
+    raise go("/faq", "question_done")

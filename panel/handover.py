@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -15,6 +16,7 @@ from faq.identity import find_identity
 from panel.case import SHOWN_FACTS, change, opened, photos_in_order
 from panel.doors import confirmed, factor_is_fresh, who
 from panel.pages import PANEL, day_text, form_of, go, language_of, named, page, plainly, sentence
+from storage import originals
 from storage.cases import Cases, OpenCase
 from storage.staff import Approval, Refused
 
@@ -100,7 +102,7 @@ async def handover(request: web.Request) -> web.StreamResponse:
         return case.alias, packet(files, {"case": case.alias, "to": body, "day": panel.cases.today().isoformat()})
 
     alias, archive = await change(request, "handed_over", record, detail=body)
-    return _download(archive, alias)
+    return _download(Download(f"{alias}.zip", archive))
 
 
 def _photos(connection: Connection, cases: Cases, case: OpenCase, wanted: set[str] | None) -> dict[str, bytes]:
@@ -128,9 +130,18 @@ def packet(files: Mapping[str, bytes], about: Mapping[str, str]) -> bytes:
     return out.getvalue()
 
 
-def _download(archive: bytes, name: str) -> web.Response:
-    headers = {"Content-Disposition": f'attachment; filename="netra-{name.replace(" ", "-")}.zip"'}
-    return web.Response(body=archive, content_type="application/zip", headers=headers)
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file that leaves the server."""
+
+    name: str
+    body: bytes
+
+
+def _download(file: Download) -> web.Response:
+    kind = "application/zip" if file.name.endswith(".zip") else "application/octet-stream"
+    headers = {"Content-Disposition": f'attachment; filename="netra-{file.name.replace(" ", "-")}"'}
+    return web.Response(body=file.body, content_type=kind, headers=headers)
 
 
 # --- several at once: a second person agrees first ---------------------------------------------------------------------------
@@ -158,41 +169,75 @@ async def agree(request: web.Request) -> web.StreamResponse:
 
     def record(connection: Connection) -> None:
         panel.staff.agree(connection, name, account)
-        panel.audit.add(connection, account.name, "export_approved", name.hex())
+        panel.audit.add(connection, account.name, "agreed", name.hex())
 
     try:
         await panel.store.write(record)
     except Refused as refused:
         return await approvals(request, fault=refused.reason, status=409)
-    go("/persetujuan", "approved")
+    raise go("/persetujuan", "approved")
 
 
-async def export(request: web.Request) -> web.StreamResponse:
-    """The packet of several tips, once, after a second person agreed."""
+async def use(request: web.Request) -> web.StreamResponse:
+    """Do what was asked for and agreed to, once: an export, the release of an original, a legal hold or its end."""
     panel, session, name, language = request.app[PANEL], who(request), _approval_id(request), language_of(request)
+    account = session.account
     if not await confirmed(request):
         return await approvals(request, fault="wrong_code", status=401)
 
-    def collect(connection: Connection) -> bytes:
-        approval: Approval = panel.staff.use_approval(connection, name, session.account)
+    def opened_by_me(connection: Connection, case_name: str) -> OpenCase | None:
+        return panel.cases.by_seal(connection, account.id, session.private_key, bytes.fromhex(case_name))
+
+    def export(connection: Connection, approval: Approval) -> Download:
+        panel.staff.use_approval(connection, name, account)
         files: dict[str, bytes] = {}
-        for case_name in approval.subjects:
-            case = panel.cases.by_seal(connection, session.account.id, session.private_key, bytes.fromhex(case_name))
-            if case is None:
-                continue
+        for case in filter(None, (opened_by_me(connection, case_name) for case_name in approval.subjects)):
             folder = case.alias.replace(" ", "-")
             text = [sentence(language, "case.title", alias=case.alias), *_told(request, case), ""]
             files[f"{folder}/laporan.txt"] = "\n".join(text).encode()
             files |= {f"{folder}/{photo}": body for photo, body in _photos(connection, panel.cases, case, None).items()}
-            panel.cases.step(connection, case, session.account.name, {"action": "exported"})
-            panel.audit.add(connection, session.account.name, "exported", case.id.hex(), approval.agreed_by)
-        return packet(files, {"approved_by": approval.agreed_by, "day": panel.cases.today().isoformat()})
+            panel.cases.step(connection, case, account.name, {"action": "exported"})
+            panel.audit.add(connection, account.name, "exported", case.id.hex(), approval.agreed_by)
+        return Download("ekspor.zip", packet(files, {"approved_by": approval.agreed_by, "day": panel.cases.today().isoformat()}))
+
+    def original(connection: Connection, approval: Approval) -> Download:
+        evidence = approval.subjects[0]
+        case_name = originals.case_of(connection, evidence)
+        case = opened_by_me(connection, case_name.hex()) if case_name else None
+        if case is None:
+            raise Refused("no_original")
+        body = originals.release(connection, panel.staff, name, account, case.id, case.key, evidence)
+        panel.cases.step(connection, case, account.name, {"action": "original_released"})
+        panel.audit.add(connection, account.name, "original_released", case.id.hex(), approval.agreed_by)
+        return Download(f"asli-{evidence[:8]}.age", body)
+
+    def hold(connection: Connection, approval: Approval) -> None:
+        panel.staff.use_approval(connection, name, account)
+        case, action = opened_by_me(connection, approval.subjects[0]), "held" if approval.kind == "hold" else "hold_ended"
+        if case is None:
+            raise Refused("no_case")
+        panel.cases.hold(connection, case.id, approval.kind == "hold")
+        panel.cases.step(connection, case, account.name, {"action": action})
+        panel.audit.add(connection, account.name, action, case.id.hex(), approval.agreed_by)
+
+    def do(connection: Connection) -> Download | None:
+        approval = next((known for known in panel.staff.approvals(connection) if known.id == name and known.asked_by == account.id), None)
+        if approval is None or not approval.agreed_by:
+            raise Refused("not_approved")
+        if approval.kind == "export":
+            return export(connection, approval)
+        if approval.kind == originals.RELEASE:
+            return original(connection, approval)
+        hold(connection, approval)
+        return None
 
     try:
-        archive = await panel.store.write(collect)
+        download = await panel.store.write(do)
     except Refused as refused:
         return await approvals(request, fault=refused.reason, status=409)
-    return _download(archive, "ekspor")
+    if download is None:
+        raise go("/persetujuan", "done")
+    return _download(download)
 
 
 def _told(request: web.Request, case: OpenCase) -> Sequence[str]:

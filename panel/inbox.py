@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -52,13 +52,13 @@ class Wanted:
         )
 
     @property
-    def fits(self) -> Callable[[Listed], bool] | None:
+    def fits(self) -> Callable[[Listed | OpenCase], bool] | None:
         """A filter on opened heads, None when nothing sealed is asked for."""
         if not (self.indicator or self.region or self.danger or self.photos or self.free):
             return None
         region = self.region.casefold()
 
-        def fit(listed: Listed) -> bool:
+        def fit(listed: Listed | OpenCase) -> bool:
             head = listed.head
             return (
                 (not self.indicator or head.get("indicator") == self.indicator)
@@ -90,21 +90,21 @@ async def inbox(request: web.Request) -> web.StreamResponse:
     panel, session, wanted = request.app[PANEL], who(request), Wanted.of(request)
     account = session.account
 
-    def look(connection: Connection) -> tuple[list[Listed], dict[str, int], dict[bytes, str]]:
+    def look(connection: Connection) -> tuple[Sequence[Listed | OpenCase], dict[str, int], dict[bytes, str]]:
         names = {known.id: known.name for known in staff.listed(connection)}
         counts = panel.cases.counts(connection, account.id)
         if wanted.words:
-            rows = _search(panel.cases.each(connection, account.id, session.private_key), wanted)
-        else:
-            rows = panel.cases.listed(
-                connection,
-                account.id,
-                session.private_key,
-                folder=wanted.folder,
-                fits=wanted.fits,
-                limit=PAGE + 1,
-                offset=(wanted.number - 1) * PAGE,
-            )
+            found = _search(panel.cases.each(connection, account.id, session.private_key), wanted)
+            return found, counts, names
+        rows = panel.cases.listed(
+            connection,
+            account.id,
+            session.private_key,
+            folder=wanted.folder,
+            fits=wanted.fits,
+            limit=PAGE + 1,
+            offset=(wanted.number - 1) * PAGE,
+        )
         return rows, counts, names
 
     rows, counts, names = await panel.store.read(look)
@@ -127,16 +127,17 @@ async def inbox(request: web.Request) -> web.StreamResponse:
     )
 
 
-def _search(cases: Iterator[tuple[Listed, OpenCase]], wanted: Wanted) -> list[Listed]:
+def _search(cases: Iterator[OpenCase], wanted: Wanted) -> list[OpenCase]:
     """The tips that hold all the words, newest first."""
     parts, found = wanted.words.casefold().split(), []
-    for listed, case in cases:
-        if wanted.fits is not None and not wanted.fits(listed):
+    fits = wanted.fits
+    for case in cases:
+        if fits is not None and not fits(case):
             continue
         facts = " ".join(str(value) for value in case.tip.values())
         text = " ".join((case.alias, facts, *(entry.words for entry in case.entries))).casefold()
         if all(part in text for part in parts):
-            found.append(listed)
+            found.append(case)
             if len(found) == FOUND_AT_MOST:
                 break
     return found
@@ -153,7 +154,7 @@ async def take_batch(request: web.Request) -> web.StreamResponse:
         return len(taken)
 
     taken = await panel.store.write(take)
-    go("/laporan", "batch_taken" if taken else "batch_empty", map="mine" if taken else "new")
+    raise go("/laporan", "batch_taken" if taken else "batch_empty", map="mine" if taken else "new")
 
 
 async def ask_export(request: web.Request) -> web.StreamResponse:
@@ -165,9 +166,9 @@ async def ask_export(request: web.Request) -> web.StreamResponse:
     except ValueError as error:
         raise web.HTTPNotFound from error
     if not names:
-        go("/laporan", "none_chosen")
+        raise go("/laporan", "none_chosen")
     if not await confirmed(request):
-        go("/laporan", "wrong_code")
+        raise go("/laporan", "wrong_code")
 
     def ask(connection: Connection) -> None:
         for name in names:
@@ -177,4 +178,4 @@ async def ask_export(request: web.Request) -> web.StreamResponse:
         panel.audit.add(connection, session.account.name, "export_asked", approval.hex(), str(len(names)))
 
     await panel.store.write(ask)
-    go("/persetujuan", "export_asked")
+    raise go("/persetujuan", "export_asked")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,8 @@ from aiohttp import web
 from faq.calendar import Calendar, Election
 from storage.audit import AuditLog
 from storage.cases import Cases
-from storage.staff import READING, Accounts, Session
+from storage.staff import READING, ROLES, Accounts, Session
+from storage.staff_chats import Desk
 from storage.store import Store
 
 if TYPE_CHECKING:  # the matcher loads numpy, which the panel does not need to start
@@ -48,6 +49,7 @@ class Panel:
     public_url: str
     language: str = "id"
     metrics: Callable[[], bytes] | None = None
+    desk: Desk | None = None
 
 
 def election(panel: Panel) -> Election:
@@ -198,6 +200,7 @@ class Place:
 NAVIGATION: Sequence[Place] = (
     Place("/laporan", "inbox", READING),
     Place("/persetujuan", "approvals", frozenset({"verifier", "auditor"})),
+    Place("/siaran", "broadcasts", frozenset(ROLES)),
     Place("/statistik", "statistics", frozenset({"reviewer", "verifier", "auditor", "admin"})),
     Place("/faq", "faq", frozenset({"reviewer", "verifier", "admin", "broadcaster", "approver"})),
     Place("/tim", "team", frozenset({"reviewer", "verifier", "auditor", "admin"})),
@@ -214,30 +217,35 @@ def page(request: web.Request, template: str, *, status: int = 200, **facts: Any
 
     powers = session.account.powers if session and session.factor else frozenset[str]()
     notice = request.query.get("pesan", "")
-    words = templates().get_template(template).render(
-        t=t,
-        named=lambda group, value: named(language, group, value),
-        day=lambda value: day_text(language, value),
-        moment=lambda seconds: time_text(language, seconds),
-        lang=language,
-        path=request.path,
-        session=session,
-        powers=powers,
-        places=[place for place in NAVIGATION if place.roles & powers],
-        practice=panel.practice,
-        waiting=request.get(WAITING, []),
-        csrf=request.get(CSRF, ""),
-        notice=t(f"notice.{notice}") if f"notice.{notice}" in texts()[language] else "",
-        notice_bad=notice in ("wrong_code", "taken", "refused"),
-        **facts,
+    words = (
+        templates()
+        .get_template(template)
+        .render(
+            t=t,
+            known=lambda name: name in texts()[language],
+            named=lambda group, value: named(language, group, value),
+            day=lambda value: day_text(language, value),
+            moment=lambda seconds: time_text(language, seconds),
+            lang=language,
+            path=request.path,
+            session=session,
+            powers=powers,
+            places=[place for place in NAVIGATION if place.roles & powers],
+            practice=panel.practice,
+            waiting=request.get(WAITING, []),
+            csrf=request.get(CSRF, ""),
+            notice=t(f"notice.{notice}") if f"notice.{notice}" in texts()[language] else "",
+            notice_bad=notice in ("wrong_code", "taken", "refused"),
+            **facts,
+        )
     )
     return web.Response(text=words, content_type="text/html", status=status)
 
 
-def go(path: str, notice: str = "", **query: str) -> NoReturn:
-    """Lead to another page, with a notice by its name."""
+def go(path: str, notice: str = "", **query: str) -> web.HTTPSeeOther:
+    """Leads to another page, with a notice by its name; to be raised."""
     values = {**query, **({"pesan": notice} if notice else {})}
-    raise web.HTTPSeeOther(f"{path}?{urlencode(values)}" if values else path)
+    return web.HTTPSeeOther(f"{path}?{urlencode(values)}" if values else path)
 
 
 async def form_of(request: web.Request) -> Mapping[str, str]:

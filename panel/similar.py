@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rapidfuzz import fuzz
 from sqlalchemy import Connection
 
-from storage.cases import Cases, Listed, OpenCase
+from storage.cases import Cases, OpenCase
 
 NEAR_BITS = 6
 """Two difference hashes of 64 bits that differ in at most this many belong to the same picture, re-encoded or scaled."""
@@ -24,7 +24,7 @@ SHOWN_AT_MOST = 30
 class Near:
     """Another tip and why it may be the same event: together, picture, words, place_and_day."""
 
-    listed: Listed
+    case: OpenCase
     reasons: tuple[str, ...]
 
 
@@ -34,7 +34,7 @@ def similar(connection: Connection, cases: Cases, staff: bytes, private_key: byt
     words = str(case.tip.get("what", ""))
     place, day = case.head.get("region"), case.head.get("when")
     found = []
-    for listed, other in cases.each(connection, staff, private_key, newest=newest):
+    for other in cases.each(connection, staff, private_key, newest=newest):
         if other.id == case.id:
             continue
         reasons = []
@@ -48,7 +48,7 @@ def similar(connection: Connection, cases: Cases, staff: bytes, private_key: byt
         if place and day and other.head.get("region") == place and other.head.get("when") == day:
             reasons.append("place_and_day")
         if reasons:
-            found.append(Near(listed, tuple(reasons)))
+            found.append(Near(other, tuple(reasons)))
     found.sort(key=lambda near: (-("together" in near.reasons), -len(near.reasons)))
     return found[:SHOWN_AT_MOST]
 

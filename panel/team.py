@@ -49,7 +49,7 @@ async def _dangerous(request: web.Request, job: Callable[[Connection], None], no
         await request.app[PANEL].store.write(job)
     except Refused as refused:
         return await team(request, fault=refused.reason, status=400)
-    go("/tim", notice)
+    raise go("/tim", notice)
 
 
 async def _fields(request: web.Request) -> tuple[list[str], int | None]:

@@ -145,7 +145,9 @@ def decrypt_file(source: Path, target: Path, recovery: Recovery) -> None:
     """Decrypt a file of any size, piece by piece; raises `Unreadable`."""
     try:
         pyrage.decrypt_file(str(source), str(target), [pyrage.x25519.Identity.from_str(recovery.secret)])
-    except pyrage.DecryptError as error:
+    except (pyrage.DecryptError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
         raise Unreadable("This file is not for that key, or it was changed.") from error
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, and_, case, delete, exists, func, insert, or_, select, update
 
 from bot.messages import Address
 from storage.drafts import LANGUAGES, TITLE_AT_MOST, Draft, OnWhatsApp, When, problems
@@ -347,7 +347,7 @@ class Broadcasts:
                 connection.execute(update(Row).where(Row.id == row["id"]).values(runner=runner, lease=now + LEASE_SECONDS))
                 taken.append(_broadcast(row))
         for found in self.listed(connection, states=(APPROVED, HOLDING, PAUSED)):
-            if all(found.draft.when.opens(zone, self.clock()) is None for zone in found.draft.audience.zones):
+            if _late(found, self.clock()):
                 self._end(connection, found.id, EXPIRED, "late")
         return taken
 
@@ -355,6 +355,9 @@ class Broadcasts:
         if found.begins > now:
             if found.state == APPROVED and found.begins - HOLD_SECONDS <= now:
                 connection.execute(update(Row).where(Row.id == found.id).values(state=HOLDING))
+            return
+        if _late(found, self.clock()):
+            self._end(connection, found.id, EXPIRED, "late")
             return
         row = connection.execute(select(Row.approval).where(Row.id == found.id)).first()
         right = self._approval(found.id, found.draft.digest, found.written_by, found.approved_by)
@@ -503,7 +506,10 @@ class Broadcasts:
         for (channel, outcome, reason, due), names in groups.items():
             mine = and_(Delivery.broadcast_id == number, Delivery.subscriber.in_(names), Delivery.state == "claimed")
             if outcome in ("sent", "skipped", "stopped"):
-                changed = connection.execute(delete(Delivery).where(mine)).rowcount
+                here = exists().where(Subscriber.id == Delivery.subscriber, Subscriber.zone == Delivery.zone)
+                changed = connection.execute(delete(Delivery).where(mine, here)).rowcount
+                if changed < len(names):  # who stopped or moved since the claim may come back in another time zone's walk
+                    changed += connection.execute(update(Delivery).where(mine).values(state="settled")).rowcount
             elif outcome in ("failed", "uncertain"):
                 changed = connection.execute(update(Delivery).where(mine).values(state=outcome, reason=reason)).rowcount
             else:
@@ -562,6 +568,10 @@ class Broadcasts:
 
 UNAPPROVED: dict[str, Any] = {"approved_by": "", "approval": b"", "approved_at": 0, "begins": 0, "why": ""}
 WALKED = (Subscriber.id, Subscriber.channel, Subscriber.address, Subscriber.language, Subscriber.zone, Subscriber.heard)
+
+
+def _late(found: Broadcast, now: datetime) -> bool:
+    return all(found.draft.when.opens(zone, now) is None for zone in found.draft.audience.zones)
 
 
 def _said(draft: Draft, language: str) -> OnWhatsApp:

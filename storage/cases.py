@@ -6,13 +6,13 @@ import base64
 import datetime as dt
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from nacl.public import PrivateKey, PublicKey, SealedBox
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping, and_, delete, func, insert, or_, select, update
 from sqlalchemy import case as if_so
 
 from bot.messages import Address
@@ -102,6 +102,7 @@ class OpenCase:
     claimed_by: bytes | None = None
     together: bytes | None = None
     news: bool = False
+    held: bool = False
 
     @property
     def tip(self) -> Mapping[str, Any]:
@@ -369,15 +370,29 @@ class Cases:
             )
         return [found[name] for name in names if name in found]
 
-    def each(self, connection: Connection, staff: bytes, private_key: bytes, *, newest: int = 0) -> Iterator[tuple[Listed, OpenCase]]:
-        """The receiver's cases one after the other, opened in memory: for searching and comparing; `newest` limits how many."""
-        names = select(Case.id).join(Seal, Seal.case_id == Case.id).where(Seal.staff_id == staff).order_by(Case.day.desc(), Case.id)
+    def one(self, connection: Connection, staff: bytes, private_key: bytes, case: bytes) -> Listed | None:
+        """A case as a list shows it; None when it is gone or not sealed to this receiver."""
+        return next(iter(self._heads(connection, staff, private_key, [case])), None)
+
+    def each(self, connection: Connection, staff: bytes, private_key: bytes, *, newest: int = 0) -> Iterator[OpenCase]:
+        """The receiver's cases one after the other, opened in memory: for searching and comparing; `newest` limits how many.
+
+        Those that are opened offline alone are left out.
+        """
+        if not private_key:
+            return
+        names = select(Case.id).join(Seal, Seal.case_id == Case.id).join(Group, Group.id == Case.group_id)
+        names = names.where(Seal.staff_id == staff, Group.offline.is_(False)).order_by(Case.day.desc(), Case.id)
         ordered = connection.execute(names.limit(newest) if newest else names).scalars().all()
+        query = select(Case, Seal.body.label("seal")).join(Seal, Seal.case_id == Case.id)
         for page in pages(ordered, 100):
-            for listed in self._heads(connection, staff, private_key, page):
-                opened = self.by_seal(connection, staff, private_key, listed.id)
-                if opened is not None:
-                    yield listed, opened
+            rows = {row["id"]: row for row in connection.execute(query.where(Seal.staff_id == staff, Case.id.in_(page))).mappings()}
+            items: dict[bytes, list[Any]] = {}
+            for item in connection.execute(select(Item.case_id, Item.id, Item.body).where(Item.case_id.in_(page))):
+                items.setdefault(item.case_id, []).append(item)
+            for name in page:
+                if name in rows:
+                    yield self._open(rows[name], case_key_by_seal(private_key, rows[name]["seal"]), items.get(name, []))
 
     def metadata(self, connection: Connection, *, limit: int = 100, offset: int = 0) -> list[Metadata]:
         """What an auditor may see of cases: their rows, nothing that is sealed."""
@@ -629,10 +644,11 @@ class Cases:
         return secrets.token_bytes(16), json.dumps(body, ensure_ascii=False).encode()
 
     def _opened(self, connection: Connection, row: RowMapping, key: CaseKey) -> OpenCase:
+        return self._open(row, key, connection.execute(select(Item.id, Item.body).where(Item.case_id == row["id"])))
+
+    def _open(self, row: RowMapping, key: CaseKey, items: Iterable[Row[Any]]) -> OpenCase:
         case = row["id"]
-        entries = []
-        for item in connection.execute(select(Item.id, Item.body).where(Item.case_id == case)):
-            entries.append(entry_of(key, case, item.id, item.body))
+        entries = [entry_of(key, case, item.id, item.body) for item in items]
         head = json.loads(unseal(key.items, b"h", b"tip_case.head" + case, row["head"]))
         return OpenCase(
             case,
@@ -650,6 +666,7 @@ class Cases:
             row["claimed_by"],
             row["together"],
             row["news"],
+            row["held"],
         )
 
     def _seal_head(self, key: CaseKey, case: bytes, head: Mapping[str, Any]) -> bytes:

@@ -7,14 +7,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.messages import Address, Inbound, Outbound
 from storage.models import Conversation as ConversationRow
-from storage.models import DraftEvidence, Erasure, Inbox, Outbox, Seen, Trace
+from storage.models import DraftEvidence, Erasure, Inbox, Outbox, Seen, Table, Trace
 from storage.store import Retry
 from storage.vault import FILE_PAD, Broken, EpochKeys, keyed, seal, unseal
+
+
+# The statements of every turn are made once, over plain tables: making them anew costs several times what running them does.
+_T = Table.metadata.tables
+_CHATS = bindparam("chats", expanding=True)
+_SEEN_BEFORE = select(_T["seen"].c.key).where(_T["seen"].c.key.in_(bindparam("names", expanding=True)))
+_NEW_SEEN, _NEW_CONVERSATION, _NEW_OUTBOX, _NEW_TRACE = (insert(_T[name]) for name in ("seen", "conversation", "outbox", "trace"))
+_NEW_INBOX = insert(_T["inbox"]).returning(_T["inbox"].c.id)
+_ANSWERED = delete(_T["inbox"]).where(_T["inbox"].c.id == bindparam("row"))
+_EARLIER = select(_T["inbox"].c.id).where(_T["inbox"].c.chat.in_(_CHATS), _T["inbox"].c.id < bindparam("row")).limit(1)
+_LOAD = select(_T["conversation"]).where(_T["conversation"].c.id.in_(_CHATS))
+_SAVE = (
+    update(_T["conversation"])
+    .where(_T["conversation"].c.id == bindparam("chat"), _T["conversation"].c.version == bindparam("before"))
+    .values(epoch=bindparam("now_epoch"), version=bindparam("now_version"), body=bindparam("now_body"))
+)
+_KEEP_ONLY = delete(_T["draft_evidence"]).where(
+    _T["draft_evidence"].c.chat.in_(_CHATS), _T["draft_evidence"].c.id.not_in(bindparam("kept", expanding=True))
+)
+_UNSENT_OF = select(_T["outbox"]).where(_T["outbox"].c.chat.in_(_CHATS)).order_by(_T["outbox"].c.id)
+_UNSENT_BY = (
+    select(_T["outbox"])
+    .where(_T["outbox"].c.channel == bindparam("by_channel"), _T["outbox"].c.owner == bindparam("by_owner"))
+    .order_by(_T["outbox"].c.id)
+)
+_SENT = delete(_T["outbox"]).where(_T["outbox"].c.id.in_(bindparam("rows", expanding=True)))
 
 
 @dataclass(slots=True)
@@ -45,13 +71,16 @@ class Queued:
     address: Address
     outbound: Outbound
     attempts: int
+    owner: str = ""
 
 
 class Conversations:
     """Reads and writes of inbox, conversation and outbox; every method takes the connection of its transaction."""
 
-    def __init__(self, epochs: EpochKeys) -> None:
+    def __init__(self, epochs: EpochKeys, owner: str = "") -> None:
         self.epochs = epochs
+        self.owner = owner
+        """The name of this process where several work on one database; empty where it is alone."""
 
     # --- names -----------------------------------------------------------------------------------------------------------
 
@@ -70,23 +99,27 @@ class Conversations:
         number, key = self.epochs.current()
         name = f"{inbound.address.channel}|{inbound.platform_id}".encode()
         names = {epoch: keyed(epoch_key, b"seen", name, 16) for epoch, epoch_key in self.epochs.live()}
-        if connection.execute(select(Seen.key).where(Seen.key.in_(list(names.values())))).first():
+        if connection.execute(_SEEN_BEFORE, {"names": list(names.values())}).first():
             return None
         try:
-            connection.execute(insert(Seen).values(key=names[number], epoch=number))
+            connection.execute(_NEW_SEEN, {"key": names[number], "epoch": number})
         except IntegrityError as error:  # another process received it at the same moment
             raise Retry from error
         chat = self._chat(key, inbound.address)
         body = json.dumps(inbound.to_json()).encode()
         row = connection.execute(
-            insert(Inbox).values(chat=chat, epoch=number, body=seal(key, b"i", b"inbox.body" + chat, body)).returning(Inbox.id)
+            _NEW_INBOX, {"chat": chat, "epoch": number, "owner": self.owner, "body": seal(key, b"i", b"inbox.body" + chat, body)}
         )
+        if inbound.message_id:
+            self.trace(connection, inbound.address, [inbound.message_id])
         return Received(row.scalar_one(), chat, inbound)
 
-    def waiting(self, connection: Connection) -> list[Received]:
-        """All messages that still wait for an answer, in order of arrival; unreadable ones are dropped."""
+    def waiting(self, connection: Connection, address: Address | None = None) -> list[Received]:
+        """What still waits for an answer, in order of arrival, without what is unreadable: this process's messages, or all of a chat."""
+        query = select(Inbox).order_by(Inbox.id)
+        query = query.where(Inbox.owner == self.owner if address is None else Inbox.chat.in_(self._chats(address)))
         found = []
-        for row in connection.execute(select(Inbox).order_by(Inbox.id)).mappings():
+        for row in connection.execute(query).mappings():
             key = self.epochs.get(row["epoch"])
             if key is None:
                 continue
@@ -97,19 +130,28 @@ class Conversations:
             found.append(Received(row["id"], row["chat"], Inbound.from_json(json.loads(body))))
         return found
 
+    def behind(self, connection: Connection, address: Address, inbox_ids: Sequence[int]) -> bool:
+        """Whether an earlier message of the chat still waits with another process. Without others, nothing is asked."""
+        if not self.owner:
+            return False
+        return connection.execute(_EARLIER, {"chats": self._chats(address), "row": min(inbox_ids)}).first() is not None
+
+    def _chats(self, address: Address) -> list[bytes]:
+        return [self._chat(key, address) for _, key in self.epochs.live()]
+
     def answered(self, connection: Connection, inbox_id: int) -> bool:
         """The message has done its work; False when it was answered before."""
-        return connection.execute(delete(Inbox).where(Inbox.id == inbox_id)).rowcount == 1
+        return connection.execute(_ANSWERED, {"row": inbox_id}).rowcount == 1
 
     # --- conversations -----------------------------------------------------------------------------------------------------
 
     def load(self, connection: Connection, address: Address) -> Conversation:
         """The chat's conversation, an empty one when there is none (or when its epoch's key is gone)."""
         number, key = self.epochs.current()
-        for epoch, epoch_key in self.epochs.live():
-            chat = self._chat(epoch_key, address)
-            query = select(ConversationRow.version, ConversationRow.body).where(ConversationRow.id == chat)
-            row = connection.execute(query).first()
+        keys = {self._chat(epoch_key, address): (epoch, epoch_key) for epoch, epoch_key in self.epochs.live()}
+        rows = {row.id: row for row in connection.execute(_LOAD, {"chats": list(keys)})}
+        for chat, (epoch, epoch_key) in keys.items():
+            row = rows.get(chat)
             if row is None:
                 continue
             try:
@@ -132,14 +174,13 @@ class Conversations:
         }
         if conversation.version == 0:
             try:
-                connection.execute(insert(ConversationRow).values(id=chat, **values))
+                connection.execute(_NEW_CONVERSATION, {"id": chat, **values})
             except IntegrityError as error:
                 raise Retry from error
             self._move_drafts(connection, address)
         elif conversation.epoch == number:
-            changed = connection.execute(
-                update(ConversationRow).where(ConversationRow.id == chat, ConversationRow.version == conversation.version).values(**values)
-            )
+            now = {f"now_{name}": value for name, value in values.items()}
+            changed = connection.execute(_SAVE, {"chat": chat, "before": conversation.version, **now})
             if changed.rowcount != 1:
                 raise Retry
         else:
@@ -156,9 +197,9 @@ class Conversations:
 
     def keep_only(self, connection: Connection, address: Address, photos: Sequence[str]) -> None:
         """Remove the draft photos that no answer names any more."""
-        chats = [self._chat(key, address) for _, key in self.epochs.live()]
+        chats = self._chats(address)
         kept = [bytes.fromhex(photo) for photo in photos]
-        connection.execute(delete(DraftEvidence).where(DraftEvidence.chat.in_(chats), DraftEvidence.id.not_in(kept)))
+        connection.execute(_KEEP_ONLY, {"chats": chats, "kept": kept})
 
     # --- photos of a draft -----------------------------------------------------------------------------------------------------
 
@@ -196,12 +237,6 @@ class Conversations:
         facts: dict[str, Any] = json.loads(unseal(key, b"f", b"draft_evidence.facts" + row.id, row.facts))
         return facts
 
-    def draft_facts(self, connection: Connection, address: Address) -> list[dict[str, Any]]:
-        """What is known of each photo of a chat's draft."""
-        chats = [self._chat(key, address) for _, key in self.epochs.live()]
-        names = connection.execute(select(DraftEvidence.id).where(DraftEvidence.chat.in_(chats))).scalars().all()
-        return [facts for name in names if (facts := self.photo_facts(connection, name.hex())) is not None]
-
     def _move_drafts(self, connection: Connection, address: Address) -> None:
         """Photos that stand under an older epoch key live on with their conversation."""
         number, key = self.epochs.current()
@@ -232,17 +267,17 @@ class Conversations:
         chat = self._chat(key, address)
         body = json.dumps({"chat": address.chat, "message": outbound.to_json()}, ensure_ascii=False).encode()
         sealed = seal(key, b"o", b"outbox.body" + chat, body)
-        connection.execute(insert(Outbox).values(chat=chat, channel=address.channel, epoch=number, attempts=0, body=sealed))
+        row = {"chat": chat, "channel": address.channel, "epoch": number, "attempts": 0, "owner": self.owner, "body": sealed}
+        connection.execute(_NEW_OUTBOX, row)
 
     def unsent(self, connection: Connection, *, channel: str = "", address: Address | None = None) -> list[Queued]:
-        """The messages to be sent, in order: of one channel, or of one chat."""
-        query = select(Outbox).order_by(Outbox.id)
-        if channel:
-            query = query.where(Outbox.channel == channel)
+        """The messages to be sent, in order: this process's of one channel, or all of one chat."""
         if address is not None:
-            query = query.where(Outbox.chat.in_([self._chat(key, address) for _, key in self.epochs.live()]))
+            rows = connection.execute(_UNSENT_OF, {"chats": self._chats(address)})
+        else:
+            rows = connection.execute(_UNSENT_BY, {"by_channel": channel, "by_owner": self.owner})
         found = []
-        for row in connection.execute(query).mappings():
+        for row in rows.mappings():
             key = self.epochs.get(row["epoch"])
             if key is None:
                 continue
@@ -251,12 +286,12 @@ class Conversations:
             except Broken:
                 continue
             where = Address(row["channel"], body["chat"])
-            found.append(Queued(row["id"], row["chat"], where, Outbound.from_json(body["message"]), row["attempts"]))
+            found.append(Queued(row["id"], row["chat"], where, Outbound.from_json(body["message"]), row["attempts"], row["owner"]))
         return found
 
     def sent(self, connection: Connection, outbox_ids: Sequence[int]) -> None:
         """These messages have done their work."""
-        connection.execute(delete(Outbox).where(Outbox.id.in_(outbox_ids)))
+        connection.execute(_SENT, {"rows": list(outbox_ids)})
 
     def tried(self, connection: Connection, outbox_id: int) -> None:
         """Count one more attempt, before it is made."""
@@ -269,7 +304,7 @@ class Conversations:
 
     def drop(self, connection: Connection, address: Address) -> None:
         """Nothing more is sent to this chat."""
-        chats = [self._chat(key, address) for _, key in self.epochs.live()]
+        chats = self._chats(address)
         connection.execute(delete(Outbox).where(Outbox.chat.in_(chats)))
 
     # --- traces on the platform ------------------------------------------------------------------------------------------------
@@ -281,7 +316,7 @@ class Conversations:
         number, key = self.epochs.current()
         chat = self._chat(key, address)
         body = seal(key, b"t", b"trace.body" + chat, json.dumps(list(message_ids)).encode(), pad=64)
-        connection.execute(insert(Trace).values(chat=chat, epoch=number, body=body))
+        connection.execute(_NEW_TRACE, {"chat": chat, "epoch": number, "body": body})
 
     def traces(self, connection: Connection, address: Address) -> list[str]:
         """The ids of this chat's messages of the last one or two days."""
@@ -294,7 +329,7 @@ class Conversations:
 
     def untrace(self, connection: Connection, address: Address) -> None:
         """Forget the ids of this chat's messages."""
-        connection.execute(delete(Trace).where(Trace.chat.in_([self._chat(key, address) for _, key in self.epochs.live()])))
+        connection.execute(delete(Trace).where(Trace.chat.in_(self._chats(address))))
 
     # --- the end of an epoch -------------------------------------------------------------------------------------------------------
 

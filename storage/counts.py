@@ -7,12 +7,17 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage.models import Count, Unanswered
 
 WORDS_AT_MOST = 500
+_ONE_MORE = (
+    update(Count.__table__)  # type: ignore[arg-type]
+    .where(Count.day == bindparam("on"), Count.name == bindparam("what"))
+    .values(number=Count.number + bindparam("more"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,7 @@ class Counts:
 
     def add(self, connection: Connection, day: dt.date, name: str, number: int = 1) -> None:
         """Count one more."""
-        row = (Count.day == day) & (Count.name == name[:80])
-        if connection.execute(update(Count).where(row).values(number=Count.number + number)).rowcount:
+        if connection.execute(_ONE_MORE, {"on": day, "what": name[:80], "more": number}).rowcount:
             return
         savepoint = connection.begin_nested()
         try:

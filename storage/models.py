@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     Boolean,
     Date,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -57,6 +58,7 @@ class Inbox(Table):
     id: Mapped[int] = column(Integer, "order of arrival", DRAFT, primary_key=True)
     chat: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the chat, under the epoch key", DRAFT, index=True)
     epoch: Mapped[int] = column(Integer, "which epoch key", DRAFT)
+    owner: Mapped[str] = column(String(16), "random name of the process that works on it; empty when there is one only", DRAFT)
     body: Mapped[bytes] = column(LargeBinary, "the message, sealed under the epoch key", DRAFT)
 
 
@@ -101,7 +103,18 @@ class Outbox(Table):
     channel: Mapped[str] = column(String(16), "which channel sends it", "until sent")
     epoch: Mapped[int] = column(Integer, "which epoch key", "until sent")
     attempts: Mapped[int] = column(Integer, "how often it was tried", "until sent", default=0)
+    owner: Mapped[str] = column(String(16), "random name of the process that sends it; empty when there is one only", "until sent")
     body: Mapped[bytes] = column(LargeBinary, "address and message, sealed under the epoch key", "until sent")
+
+
+class Process(Table):
+    """A process that works on this database, where several do."""
+
+    __tablename__ = "process"
+    name: Mapped[str] = column(String(16), "random name", "while it runs, 15 s after a crash", primary_key=True)
+    may_lead: Mapped[bool] = column(Boolean, "whether it can do what only one may do at a time", "while it runs")
+    since: Mapped[float] = column(Float(53), "when it began: the eldest leads", "while it runs")
+    beat: Mapped[float] = column(Float(53), "when it was last alive", "while it runs")
 
 
 class Trace(Table):

@@ -87,6 +87,11 @@ def available(connection: Connection, case: bytes) -> frozenset[str]:
     return frozenset(one.hex() for one in connection.execute(select(Original.id).where(Original.case_id == case)).scalars())
 
 
+def case_of(connection: Connection, evidence: str) -> bytes | None:
+    """The case of an original; None when it is gone."""
+    return connection.execute(select(Original.case_id).where(Original.id == bytes.fromhex(evidence))).scalar()
+
+
 def ask_release(connection: Connection, accounts: Accounts, evidence: str, by: Account) -> bytes:
     """Ask a second person to agree that an original leaves the server."""
     return accounts.ask_approval(connection, RELEASE, [evidence], by)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyotp
 from nacl.encoding import RawEncoder
@@ -46,6 +47,7 @@ FRESH_SECONDS = 5 * 60
 """How long a second factor counts as fresh for a dangerous action."""
 
 TOTP_SECONDS = 30
+ZONE = ZoneInfo("Asia/Jakarta")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,39}")
 COMMONEST = Path(__file__).with_name("commonest.txt")
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -207,7 +209,7 @@ def add(connection: Connection, name: str, roles: Collection[str], group: str, p
     if team is None:
         raise Refused("no_group")
     made = make_credentials(passphrase)
-    _insert(connection, name, wanted, team, ACTIVE, made, today or dt.date.today())
+    _insert(connection, name, wanted, team, ACTIVE, made, today or datetime.now(ZONE).date())
     return made.staff_id
 
 
@@ -361,6 +363,7 @@ class Accounts:
         invitation = self.invitation(connection, token)
         if invitation is None:
             raise Refused("invitation_dead")
+        _checked_name(connection, invitation.name)
         connection.execute(delete(InvitationRow).where(InvitationRow.id == _hash(token.encode())))
         reads = bool(invitation.roles & READING)
         _insert(

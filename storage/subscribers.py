@@ -21,7 +21,7 @@ CHANNELS = ("telegram", "whatsapp")
 """Where a reminder can be pushed; a web page cannot be written to."""
 
 ROLES = ("asn", "warga")
-KINDS = ("stages", "rules")
+KINDS = ("stages", "rules", "quiz")
 CONSENT = "1"
 """Version of the consent text `subscribe.consent`: raised whenever its meaning changes."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from faq.match import Faq
 from tests import postgres as real_postgres
 from tests.known_faq import KnownFaq
-from tests.talk import Machine, Talk
+from tests.talk import Machine, Talk, copied
 
 
 class Clock:
@@ -45,19 +44,18 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with every table and one receiver, made once and copied for each test."""
+    """A folder with keys and a database with every table and one receiver, made once and copied for each test."""
     folder = tmp_path_factory.mktemp("migrated")
     made = Machine(folder, Clock(), KnownFaq())
     made.receiver()
     made.close()
-    return folder / "netra.db"
+    return folder
 
 
 @pytest.fixture
 def machine(tmp_path: Path, clock: Clock, faq: Faq, migrated: Path) -> Iterator[Machine]:
     """Store, keys, flows and conductor over a temporary folder, with one receiver."""
-    shutil.copyfile(migrated, tmp_path / "netra.db")
-    made = Machine(tmp_path, clock, faq)
+    made = copied(migrated, tmp_path, clock, faq)
     yield made
     made.close()
 
@@ -84,9 +82,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def schema_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file with the schema, to be copied."""
-    path = tmp_path_factory.mktemp("migrated") / "netra.db"
+    path = tmp_path_factory.mktemp("schema") / "netra.db"
     real_postgres.bring_up(f"sqlite:///{path}")
     return path
 
@@ -103,8 +101,15 @@ def migrated_postgres(postgres: str) -> str:
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database with the schema, once of each kind."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated"), tmp_path / "netra.db")
+        shutil.copy(request.getfixturevalue("schema_file"), tmp_path / "netra.db")
         return f"sqlite:///{tmp_path / 'netra.db'}"
     url: str = request.getfixturevalue("migrated_postgres")
     real_postgres.empty(url)
     return url
+
+
+@pytest.fixture
+def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2id at its floor, for tests that are not about its cost."""
+    for name, value in (("LOGIN_OPS", 1), ("LOGIN_MEMORY", 8 << 20), ("RECEIPT_OPS", 1), ("RECEIPT_MEMORY", 8 << 20)):
+        monkeypatch.setattr(f"storage.vault.{name}", value)

@@ -72,7 +72,7 @@ def server() -> Iterator[str]:
 
 
 def _await(folder: Path, process: subprocess.Popen[bytes]) -> None:
-    ready = [programs() / "pg_isready", "-q", "-h", folder, "-t", "1"]
+    ready: list[str | Path] = [programs() / "pg_isready", "-q", "-h", folder, "-t", "1"]
     for _ in range(3000):
         if subprocess.run(ready, check=False).returncode == 0:
             return

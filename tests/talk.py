@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 import itertools
+import shutil
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
 from bot.chat import Chat
-from bot.main import notice_of, numbers_shown, start_command, talks
+from bot.main import notice_of, numbers_shown, papers_of, start_command, talks
 from bot.messages import Address, Attachment, Inbound, Outbound
 from bot.quotas import Quotas
 from bot.reads import Reads
@@ -25,18 +26,42 @@ from bot.turn import Talk as Flow
 from bot.work import photos_in
 from faq.match import Faq
 from handlers.self_check import aside
+from storage.audit import AuditLog
+from storage.broadcasts import Broadcasts
 from storage.cases import Cases
 from storage.conversations import Conversations
 from storage.counts import Counts
 from storage.originals import Waiting
 from storage.push import Push
 from storage.schema import migrate
-from storage.staff import add
+from storage.staff import Accounts, add
+from storage.staff_chats import Desk, StaffChats
 from storage.store import Store, connect
+from storage.subscribers import Subscribers
 from storage.vault import EpochKeys, Keys, Receipts
 
 PASSPHRASE = "empat kuda lari di pantai"
 NUMBERS = itertools.count(1)
+
+
+@cache
+def shipped_texts() -> Texts:
+    """The catalogue, read once for all tests."""
+    return Texts.load()
+
+
+def own_texts() -> Texts:
+    """A catalogue that a test may add to."""
+    texts = copy.copy(shipped_texts())
+    texts._templates = {language: dict(templates) for language, templates in texts._templates.items()}
+    return texts
+
+
+def copied(made: Path, folder: Path, clock: Callable[[], datetime], faq: Faq) -> Machine:
+    """A machine of its own with the keys and the database of another that is closed."""
+    shutil.copyfile(made / "netra.db", folder / "netra.db")
+    shutil.copytree(made / "keys", folder / "keys")
+    return Machine(folder, clock, faq)
 
 
 class Machine:
@@ -45,19 +70,30 @@ class Machine:
     def __init__(self, folder: Path, clock: Callable[[], datetime], faq: Faq, url: str = "") -> None:
         self.folder, self.clock, self.faq = folder, clock, faq
         self.url = url or f"sqlite:///{folder / 'netra.db'}"
-        engine = connect(self.url)
-        migrate(engine)
-        engine.dispose()
+        if url or not (folder / "netra.db").exists():
+            engine = connect(self.url)
+            migrate(engine)
+            engine.dispose()
         self.store = Store(self.url)
         self.keys = Keys(folder / "keys")
         self.epochs = EpochKeys(folder / "run", clock)
         self.conversations = Conversations(self.epochs)
-        self.texts = Texts.load()
+        self.texts = own_texts()
         self.push = Push(self.keys.push, self.conversations, notice_of(self.texts))
         self.cases, self.counts = Cases(self.conversations, clock, push=self.push), Counts()
         self.quotas, self.originals = Quotas(), Waiting()
         self.receipts = Receipts(self.keys.receipt_pepper, ready=1)
         self.sessions, self.last_groups = CodeSessions(self.receipts), LastGroups()
+        subscribers = Subscribers(self.keys.subscribers)
+        broadcasts = Broadcasts(self.keys.panel, subscribers, clock, ("bawaslu.go.id",))
+        self.desk = Desk(
+            subscribers,
+            broadcasts,
+            StaffChats(self.keys.subscribers, clock),
+            Accounts(self.keys.panel, clock, practice=True),
+            AuditLog(self.keys.audit_signing, clock),
+        )
+        self.papers = papers_of(self.texts, self.keys.panel, self.counts, "")
         self.flows = talks(
             faq,
             self.cases,
@@ -69,9 +105,12 @@ class Machine:
             originals=self.originals,
             push=self.push,
             signing_key=self.keys.audit_signing,
+            desk=self.desk,
+            papers=self.papers,
         )
         self.extra: dict[str, Flow] = {}
         self.lost = False
+        self.public_url = ""
 
     def conductor(self) -> Conductor:
         """A conductor over the flows as they are deployed now."""
@@ -81,9 +120,12 @@ class Machine:
             home="menu",
             start=start_command,
             aside=aside(self.faq),
-            reads=lambda connection: Reads(connection, self.cases, self.sessions, self.last_groups, self.quotas, self.originals),
+            reads=lambda connection, address: Reads(
+                connection, self.cases, self.sessions, self.last_groups, self.quotas, self.originals, address, self.desk
+            ),
             count=lambda connection, now, name: self.counts.add(connection, now.date(), name),
             numbered=numbers_shown,
+            public_url=self.public_url,
         )
 
     def receiver(self, name: str = "penelaah") -> None:
@@ -161,15 +203,18 @@ class Machine:
             finally:
                 savepoint.rollback()
 
+        sessions, groups, tips = dict(self.sessions._sessions), dict(self.last_groups._groups), self.quotas._tips.copy()
         while True:
             try:
                 return self.store.write_now(turn)
             except NotReady:
                 self.receipts.refill()
+            finally:
+                self.sessions._sessions, self.last_groups._groups, self.quotas._tips = dict(sessions), dict(groups), tips.copy()
 
     def _twice(self, connection: Connection, inbound: Inbound, before: dict[str, Any], result: Result) -> None:
         """A flow without dice and without effects says the same when it is run again."""
-        if result.outcome in ("kept", "aside") or not before:
+        if result.outcome in ("kept", "aside", "refused") or not before:
             return
         savepoint = connection.begin_nested()
         again = self.conductor().take(connection, inbound, before, self.clock())

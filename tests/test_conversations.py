@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def place(home: str, tmp_path: Path, clock: Clock) -> Iterator[Place]:
 
 def said(text: str, address: Address = ANI, name: str = "m1") -> Inbound:
     """A message."""
-    return Inbound(address, name, text=text, language="id", attachments=(Attachment(source="file:1"),), message_id="9")
+    return Inbound(address, name, text=text, language="id", attachments=(Attachment(source="file:1"),))
 
 
 # --- inbox --------------------------------------------------------------------------------------------------------------------------------
@@ -86,6 +87,12 @@ def test_a_second_delivery_is_dropped(place: Place) -> None:
     assert place.do("receive", said("satu", Address("whatsapp", "62811111"))) is not None
     place.clock.forward(hours=25)
     assert place.do("receive", said("satu")) is not None, "the note of it is as short-lived as its key"
+
+
+def test_a_message_that_can_be_deleted_later_is_remembered(place: Place) -> None:
+    """Its id on the platform is kept for "hapus jejak" as soon as the message is there."""
+    place.do("receive", replace(said("satu"), message_id="9"))
+    assert place.do("traces", ANI) == ["9"]
 
 
 def test_two_processes_that_receive_at_once_keep_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Boolean, Date, Engine, Integer, LargeBinary, func, insert, inspect, select, text
+from sqlalchemy import Boolean, Date, Engine, Float, Integer, LargeBinary, func, insert, inspect, select, text
 
 from storage import schema
 from storage.models import Table
@@ -42,7 +42,7 @@ def value(column: Any, number: int) -> Any:
     """A value that fits a column."""
     if isinstance(column.type, Boolean):
         return False
-    if isinstance(column.type, Integer):
+    if isinstance(column.type, Integer | Float):
         return number
     if isinstance(column.type, Date):
         return dt.date(2024, 11, 18)

@@ -118,7 +118,8 @@ def test_a_day_may_be_unsure_but_not_ahead() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"), [("", "errors.words_please"), (" \n ", "errors.words_please"), ("abc", "errors.too_short"), ("x" * 31, "errors.too_long")]
+    ("words", "reason"),
+    [("", "errors.words_please"), (" \n ", "errors.words_please"), ("abc", "errors.too_short"), ("x" * 31, "errors.too_long")],
 )
 def test_words_have_two_lengths(words: str, reason: str) -> None:
     """Too little and too much are said as what they are."""
@@ -193,7 +194,9 @@ def test_photos_are_collected_up_to_a_limit(sizes: list[int]) -> None:
     assert [one.text for one in chat.said] == (["errors.file_many"] if len(sent) > 10 else [])
 
 
-@pytest.mark.parametrize(("words", "reason"), [("1234", "errors.code_incomplete"), ("1" * 20, "errors.code_wrong_digit"), ("kode", "errors.code_incomplete")])
+@pytest.mark.parametrize(
+    ("words", "reason"), [("1234", "errors.code_incomplete"), ("1" * 20, "errors.code_wrong_digit"), ("kode", "errors.code_incomplete")]
+)
 def test_a_code_that_is_none_is_explained(words: str, reason: str) -> None:
     """How many digits there were, or that one is wrong; nothing is derived for it."""
     assert refused(case_code(), Answer(text=words)) == reason

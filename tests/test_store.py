@@ -15,7 +15,6 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from storage import store as store_module
 from storage.store import RETRIES, AlreadyRunning, Retry, Store, alive, pages
 
 
@@ -78,7 +77,11 @@ def test_jobs_that_wait_share_a_commit(store: Store) -> None:
     gate = Gate(store)
 
     def noted(number: int) -> Callable[[Connection], int]:
-        return lambda connection: (order.append(number), say(number)(connection))[1]
+        def job(connection: Connection) -> int:
+            order.append(number)
+            return say(number)(connection)
+
+        return job
 
     waiting = [store.submit(noted(number)) for number in range(100)]
     gate.open()
@@ -95,7 +98,7 @@ def test_a_bad_job_takes_nothing_with_it(store: Store) -> None:
         say(50)(connection)
         raise ValueError("on purpose")
 
-    jobs = [store.submit(say(1)), store.submit(half), store.submit(say(1)), store.submit(say(2))]
+    jobs: list[Future[Any]] = [store.submit(say(1)), store.submit(half), store.submit(say(1)), store.submit(say(2))]
     gate.open()
     assert jobs[0].result(10) == 1 and jobs[3].result(10) == 2
     with pytest.raises(ValueError, match="on purpose"):
@@ -120,7 +123,7 @@ def test_nothing_is_reported_before_it_is_durable(store: Store) -> None:
 
 def test_a_failed_commit_is_tried_job_by_job(lite: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the shared commit fails, each job is tried alone: the bad one fails, the good ones stand."""
-    monkeypatch.setattr(store_module.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("storage.store.time.sleep", lambda seconds: None)
     gate = Gate(lite)
 
     def full(connection: Connection) -> None:
@@ -136,7 +139,7 @@ def test_a_failed_commit_is_tried_job_by_job(lite: Store, monkeypatch: pytest.Mo
 
 def test_a_full_disk_is_an_error_and_then_over(lite: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk without room fails the job; when there is room again the next job stands."""
-    monkeypatch.setattr(store_module.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("storage.store.time.sleep", lambda seconds: None)
 
     def limit(connection: Connection, pages_at_most: int) -> None:
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages_at_most}")
@@ -274,9 +277,19 @@ def test_two_processes_write_to_one_database(lite: Store) -> None:
     )
     other = subprocess.Popen([sys.executable, "-c", script, lite.url], cwd=Path(__file__).parents[1])
     for number in range(100):
-        lite.write_now(lambda connection, number=number: (numbers_in(connection), say(number)(connection)))
+        lite.write_now(read_then_say(number))
     assert other.wait(60) == 0
     assert numbers(lite) == [*range(100), *range(1000, 1100)]
+
+
+def read_then_say(number: int) -> Callable[[Connection], int]:
+    """A job that reads before it writes, so that it holds a snapshot."""
+
+    def job(connection: Connection) -> int:
+        numbers_in(connection)
+        return say(number)(connection)
+
+    return job
 
 
 def numbers_in(connection: Connection) -> list[int]:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from bot.chat import Chat, Go
 from bot.messages import Inbound, Option
-from bot.questions import collect, photos, text, yes_no
 from bot.questions import choice as choose
+from bot.questions import collect, photos, text, yes_no
 from bot.turn import CHOICES, Turn
 from bot.turn import Talk as Flow
 from faq.match import Faq
@@ -241,7 +241,23 @@ def test_a_button_of_a_conversation_that_is_gone(talk: Talk, kept: list[dict[str
     talk.presses("abcdef.4.0").hears("turn.stale_lost", "menu.greeting").is_asked("menu.wish")
 
 
-GARBAGE = ["", ".", "..", "²", "/", "//", "/x y", "/quiet", "\x00", "🙂.1.0", "edit:where", "back", "9" * 5000, "../../etc/passwd", "'; DROP TABLE"]
+GARBAGE = [
+    "",
+    ".",
+    "..",
+    "²",
+    "/",
+    "//",
+    "/x y",
+    "/quiet",
+    "\x00",
+    "🙂.1.0",
+    "edit:where",
+    "back",
+    "9" * 5000,
+    "../../etc/passwd",
+    "'; DROP TABLE",
+]
 
 
 @pytest.mark.parametrize("token", GARBAGE)
@@ -249,7 +265,15 @@ def test_garbage_tokens_do_nothing(talk: Talk, kept: list[dict[str, str]], token
     """Whatever comes as a button, the question stays and nothing is answered."""
     talk.says("toy").says("the weir").says("the river")
     tag, step, _ = talk.buttons[0].token.split(".")
-    for tried in (token, f"{tag}.{step}.{token}", f"{tag}.{token}.0", f"{token}.{step}.0", f"{tag}.{step}.99", f"{tag}.{step}.-1", f"{tag}.{step}.²"):
+    for tried in (
+        token,
+        f"{tag}.{step}.{token}",
+        f"{tag}.{token}.0",
+        f"{token}.{step}.0",
+        f"{tag}.{step}.99",
+        f"{tag}.{step}.-1",
+        f"{tag}.{step}.²",
+    ):
         talk.presses(tried)
         assert kept == []
         assert talk.waiting in ("toy.send", "menu.wish")
@@ -462,7 +486,9 @@ def test_too_many_photos_are_said(talk: Talk, album: list[Any]) -> None:
     assert len(album[0][2]) == 10
 
 
-@pytest.mark.parametrize("kind", ["video", "voice", "document", "sticker", "contact", "location", "kind", "large", "moving", "broken", "gone", "down"])
+@pytest.mark.parametrize(
+    "kind", ["video", "voice", "document", "sticker", "contact", "location", "kind", "large", "moving", "broken", "gone", "down"]
+)
 def test_refused_files_are_explained_and_nothing_is_kept(talk: Talk, album: list[Any], kind: str) -> None:
     """At every kind of question: words, choice, photos, and in the menu."""
     talk.sends_file(kind).hears(f"errors.file_{kind}")

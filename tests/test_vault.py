@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nacl.pwhash import argon2id
 
 from storage import vault
 from storage.vault import (
@@ -60,7 +61,7 @@ def test_keyed_hash_gives_the_known_answer() -> None:
 
 def test_seal_gives_the_known_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The form of a sealed record never changes: old records must stay readable."""
-    monkeypatch.setattr(vault.secrets, "token_bytes", lambda size: bytes(size))
+    monkeypatch.setattr("storage.vault.secrets.token_bytes", lambda size: bytes(size))
     record = seal(KEY, b"m", b"item.body", b"isi laporan", pad=64)
     assert record.hex() == KNOWN["seal"]
     assert unseal(KEY, b"m", b"item.body", record) == b"isi laporan"
@@ -193,13 +194,13 @@ def test_codes_are_twenty_digits_in_five_groups() -> None:
 def test_every_try_costs_one_derivation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Known or unknown, a code costs the same one Argon2id with the same cost: time says nothing."""
     calls: list[tuple[int, int]] = []
-    real = vault.argon2id.kdf
+    real = argon2id.kdf
 
     def counted(size: int, password: bytes, salt: bytes, opslimit: int, memlimit: int) -> bytes:
         calls.append((opslimit, memlimit))
         return bytes(real(size, password, salt, opslimit=1, memlimit=8192))
 
-    monkeypatch.setattr(vault.argon2id, "kdf", counted)
+    monkeypatch.setattr("storage.vault.argon2id.kdf", counted)
     receipts = Receipts(KEY, ready=2)
     receipts.refill()
     known = receipts.take()
@@ -290,7 +291,7 @@ def test_epoch_key_files_are_for_their_owner_alone(tmp_path: Path, clock: Clock)
 
 def test_a_run_folder_of_another_user_is_refused(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else can lay a folder with keys of their own in our way."""
-    monkeypatch.setattr(vault.os, "getuid", lambda: 4242)
+    monkeypatch.setattr("storage.vault.os.getuid", lambda: 4242)
     with pytest.raises(RuntimeError, match="another user"):
         EpochKeys(tmp_path, clock)
 

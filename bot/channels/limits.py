@@ -97,8 +97,8 @@ class Laid:
 def lay_out(outbound: Outbound, limits: Limits) -> Laid:
     """Fit a message into a platform's limits: split at paragraph ends, choices as buttons, as a list, or as numbered lines.
 
-    Where a label has to be cut, or choices may not arrive as buttons, the full labels stand as numbered lines in the text; labels
-    that had to be cut begin with their number, so that no two look the same.
+    Where labels have to be cut or look the same, or choices may not arrive as buttons, they stand in full as numbered lines in the
+    text; the labels of the first two kinds begin with their numbers.
     """
     choices = outbound.buttons
     spans = list(outbound.spans)
@@ -110,9 +110,10 @@ def lay_out(outbound: Outbound, limits: Limits) -> Laid:
             shown, label = "list", limits.list_label
         else:
             shown, label = "numbers", 0
-        cut = any(len(choice.label) > label for choice in choices)
+        alike = len({choice.label for choice in choices}) < len(choices)
+        cut = alike or any(len(choice.label) > label for choice in choices)
         if limits.numbers_shown or cut or shown == "numbers":
-            spans.append(Span("\n\n" + "\n".join(numbered(choices, with_details=shown != "list"))))
+            spans.append(Span("\n\n" + "\n".join(numbered(choices, with_details=alike or shown != "list"))))
         if shown in ("buttons", "list"):
             choices = tuple(
                 Button(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from jinja2 import Environment
 
 from bot.channels import Receive
@@ -206,7 +207,7 @@ class WebChat:
             async for part in await request.multipart():
                 if isinstance(part, BodyPartReader):
                     await self._read_part(part, form)
-        except ValueError:
+        except (ValueError, HttpProcessingError):
             raise web.HTTPBadRequest(text="the form is broken") from None
         return form
 
@@ -257,6 +258,7 @@ def as_json(message: Outbound) -> dict[str, Any]:
         "spans": [{"text": span.text, "style": span.style} for span in message.spans],
         "choices": [{"id": button.token, "label": button.label, "detail": button.detail} for button in message.buttons],
         "wants": message.wants,
+        "document": f"/unduh/{message.document}" if message.document else "",
     }
 
 

@@ -38,6 +38,16 @@
     let first = null;
     for (const message of messages) {
       const box = bubble("bot", message.spans);
+      if (message.document) {
+        const line = document.createElement("p");
+        const link = document.createElement("a");
+        link.href = message.document;
+        link.target = "_blank";
+        link.rel = "noreferrer";
+        link.textContent = log.dataset.download;
+        line.append(link);
+        box.append(line);
+      }
       first = first || box;
     }
     const last = messages[messages.length - 1];

@@ -50,4 +50,10 @@
     form.dataset.sent = "1";
     setTimeout(function () { delete form.dataset.sent; }, 3000);
   });
+
+  // A running broadcast shows itself anew, unless somebody is at work on the page.
+  const running = document.querySelector("[data-running]");
+  if (running) setInterval(function () {
+    if (!document.hidden && !typing(document.activeElement || document.body)) location.reload();
+  }, Number(running.dataset.running) * 1000);
 })();

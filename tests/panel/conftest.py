@@ -24,13 +24,16 @@ from faq.calendar import Calendar
 from panel import Panel, application
 from storage import staff as accounts
 from storage.audit import AuditLog
+from storage.broadcasts import Broadcasts
 from storage.cases import Cases, NewTip
 from storage.conversations import Conversations
 from storage.decoder import clean
 from storage.models import Table
 from storage.staff import Accounts
+from storage.staff_chats import Desk, StaffChats
 from storage.statistics import Statistics
 from storage.store import Store
+from storage.subscribers import Subscribers
 from storage.vault import EpochKeys, Keys, Receipt, Receipts
 
 ZONE = ZoneInfo("Asia/Jakarta")
@@ -65,6 +68,7 @@ class House:
     receipts: Receipts
     app: web.Application
     practice: bool
+    desk: Desk
     url: str = ""
     secrets: dict[str, str] = field(default_factory=dict)
     number: int = 0
@@ -76,9 +80,7 @@ class House:
     def account(self, name: str, roles: str, team: str = "") -> bytes:
         """Make an active account with the usual passphrase."""
         day = self.clock().date()
-        return self.store.write_now(
-            lambda connection: accounts.add(connection, name, roles.split(), team, PASSPHRASE, today=day)
-        )
+        return self.store.write_now(lambda connection: accounts.add(connection, name, roles.split(), team, PASSPHRASE, today=day))
 
     def tip(self, photos: tuple[bytes, ...] = (), **facts: str) -> tuple[bytes, Receipt]:
         """Send a tip with these facts; its case and its receipt."""
@@ -96,7 +98,7 @@ class House:
         } | facts
 
         def send(connection: Any) -> bytes:
-            kept = []
+            kept: list[str] = []
             for photo in photos:
                 jpeg, known = clean(photo)
                 name = (1000 * self.number + len(kept)).to_bytes(16, "big")
@@ -135,21 +137,28 @@ class Browser:
         self.page = Page(0, "", b"", {})
 
     def request(
-        self, method: str, path: str, data: Mapping[str, Any] | list[tuple[str, str]] | None = None, *, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        data: Mapping[str, Any] | list[tuple[str, str]] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
     ) -> Page:
         """One request, no redirect followed; headers as given, cookies kept."""
 
         async def ask() -> Page:
             sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()), **(headers or {})}
-            async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client:
-                async with client.request(method, self.house.url + path, data=data, headers=sent, allow_redirects=False) as answer:
-                    for name, morsel in answer.cookies.items():
-                        if morsel["max-age"] == "0" or not morsel.value:
-                            self.cookies.pop(name, None)
-                        else:
-                            self.cookies[name] = morsel.value
-                    body = await answer.read()
-                    return Page(answer.status, body.decode("utf-8", "replace"), body, answer.headers.copy())
+            async with (
+                aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client,
+                client.request(method, self.house.url + path, data=data, headers=sent, allow_redirects=False) as answer,
+            ):
+                for name, morsel in answer.cookies.items():
+                    if morsel["max-age"] == "0" or not morsel.value:
+                        self.cookies.pop(name, None)
+                    else:
+                        self.cookies[name] = morsel.value
+                body = await answer.read()
+                return Page(answer.status, body.decode("utf-8", "replace"), body, answer.headers.copy())
 
         return asyncio.run_coroutine_threadsafe(ask(), self.loop).result(30)
 
@@ -226,9 +235,12 @@ def build(tmp_path: Path, clock: Clock, loop: asyncio.AbstractEventLoop) -> Iter
         cases = Cases(conversations, clock, statistics)
         staff = Accounts(keys.panel, clock, practice=practice)
         audit = AuditLog(keys.audit_signing, clock)
-        panel = Panel(store, cases, staff, audit, faq, calendar, clock, practice, "http://localhost")
+        subscribers = Subscribers(keys.subscribers)
+        broadcasts = Broadcasts(keys.panel, subscribers, clock, ("bawaslu.go.id",))
+        desk = Desk(subscribers, broadcasts, StaffChats(keys.subscribers, clock), staff, audit)
+        panel = Panel(store, cases, staff, audit, faq, calendar, clock, practice, "http://localhost", desk=desk)
         app = application(panel)
-        house = House(store, cases, staff, audit, clock, conversations, Receipts(keys.receipt_pepper), app, practice)
+        house = House(store, cases, staff, audit, clock, conversations, Receipts(keys.receipt_pepper), app, practice, desk)
 
         async def start() -> web.AppRunner:
             runner = web.AppRunner(app)
@@ -267,7 +279,13 @@ def browser(loop: asyncio.AbstractEventLoop) -> Callable[[House], Browser]:
 def picture(seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:
     """A JPEG with a pattern of its own."""
     image = Image.new("RGB", size)
-    image.putdata([((x * (3 + seed) + y * 7) % 256, (x * y + seed * 31) % 256, (y * (5 + seed)) % 256) for y in range(size[1]) for x in range(size[0])])
+    image.putdata(
+        [
+            ((x * (3 + seed) + y * 7) % 256, (x * y + seed * 31) % 256, (y * (5 + seed)) % 256)
+            for y in range(size[1])
+            for x in range(size[0])
+        ]
+    )
     out = io.BytesIO()
     image.save(out, "JPEG", quality=90)
     return out.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ def filled(house: House) -> House:
     """A log of three days, nine rows."""
     for day in range(3):
         for number in range(3):
-            house.store.write_now(lambda connection, number=number: house.audit.add(connection, "rina", "case_opened", f"{number:032x}"))
+            house.store.write_now(partial(house.audit.add, actor="rina", action="case_opened", subject=f"{number:032x}"))
         if day < 2:
             house.clock.forward(days=1)
     return house
@@ -44,7 +45,9 @@ def test_an_untouched_log_is_whole(filled: House) -> None:
     assert (result.whole, result.rows, result.heads) == (True, 9, 2)
 
 
-@pytest.mark.parametrize("column, value", [("actor", "budi"), ("action", "nothing"), ("subject", "x"), ("detail", "x"), ("day", dt.date(2026, 1, 1))])
+@pytest.mark.parametrize(
+    ("column", "value"), [("actor", "budi"), ("action", "nothing"), ("subject", "x"), ("detail", "x"), ("day", dt.date(2026, 1, 1))]
+)
 def test_an_edited_row_is_found(filled: House, column: str, value: object) -> None:
     """Whatever is changed in a row, the check names the row."""
     change(filled, update(Audit).where(Audit.id == 5).values({column: value}))
@@ -106,7 +109,9 @@ def test_old_rows_go_up_to_a_signed_head_and_the_rest_stays_checkable(filled: Ho
     assert verify(filled) == ("missing", 6)
 
 
-@pytest.mark.parametrize("line", ["", "netra-audit", "other 2026-11-20 1 00 00", "netra-audit today 1 00 00", "netra-audit 2026-11-20 x 00 00"])
+@pytest.mark.parametrize(
+    "line", ["", "netra-audit", "other 2026-11-20 1 00 00", "netra-audit today 1 00 00", "netra-audit 2026-11-20 x 00 00"]
+)
 def test_a_line_that_is_no_head_is_refused(line: str) -> None:
     """Only our own printed lines are read."""
     with pytest.raises(ValueError):

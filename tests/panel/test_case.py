@@ -12,12 +12,20 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from sqlalchemy import update
 
-from tests.panel.conftest import CHAT, Browser, House, picture
+from storage import originals
+from storage.export import as_text, open_export
+from storage.models import Group
+from storage.vault import derive_passphrase, open_receiver_key
+from tests.panel.conftest import CHAT, PASSPHRASE, Browser, House, picture
 
 Open = Callable[[House], Browser]
 
-HOSTILE = "{{7*7}} <script>alert(1)</script> <img src=x onerror=alert(2)> \u202egnalib\u202c a\u200bb \x07 lihat https://evil.example/a?b=1 dan www.jahat.id"
+HOSTILE = (
+    "{{7*7}} <script>alert(1)</script> <img src=x onerror=alert(2)> \u202egnalib\u202c a\u200bb \x07 "
+    "lihat https://evil.example/a?b=1 dan www.jahat.id"
+)
 
 
 @pytest.fixture
@@ -178,7 +186,7 @@ def test_an_outcome_needs_its_reason_and_tells_the_tipster(house: House, staff: 
     case, receipt = house.tip()
     here = f"/laporan/{case.hex()}"
     staff.get(here)
-    full = {"verdict": "proven", "reason": "Dua saksi.", "for_tipster": "Laporan Anda terbukti.", "note": "rahasia tim", "sanction": "severe"}
+    full = {"verdict": "proven", "reason": "Dua saksi.", "for_tipster": "Laporan Anda terbukti.", "note": "rahasia", "sanction": "severe"}
     for missing in ("verdict", "reason", "for_tipster"):
         staff.get(here)
         assert staff.post(f"{here}/hasil", full | {missing: ""}).status == 400, missing
@@ -217,7 +225,8 @@ def test_similar_tips_are_found_and_put_together(house: House, staff: Browser) -
     first, _ = house.tip(photos=(picture(3, (640, 480)),))
     shrunk = io.BytesIO()
     Image.open(io.BytesIO(picture(3, (640, 480)))).resize((400, 300)).save(shrunk, "JPEG", quality=60)
-    same_picture, _ = house.tip(photos=(shrunk.getvalue(),), what="Cerita yang lain sama sekali tentang rapat di kecamatan.", when="", region="18.71")
+    other = "Cerita yang lain sama sekali tentang rapat kecamatan."
+    same_picture, _ = house.tip(photos=(shrunk.getvalue(),), what=other, when="", region="18.71")
     same_words, _ = house.tip(what="Kepala dinas menyukai & membagikan unggahan calon bupati dari akun kantor!!", when="", region="18.71")
     neither, _ = house.tip(what="Guru membagikan kaus bergambar kepada murid di sekolah dasar itu.", when="2026-11-02", region="18.02")
     here = f"/laporan/{first.hex()}"
@@ -236,7 +245,8 @@ def test_similar_tips_are_found_and_put_together(house: House, staff: Browser) -
 
 def test_a_hand_over_packet_holds_what_its_manifest_says(house: House, staff: Browser) -> None:
     """Every file of the packet has the hash its manifest names; identities are taken out; the officer's name is not kept."""
-    case, receipt = house.tip(photos=(picture(1), picture(2)), what="Camat mengajak memilih calon. Hubungi saya di 0812-3456-7890 atau saya@contoh.id ya.")
+    what = "Camat mengajak memilih calon. Hubungi saya di 0812-3456-7890 atau saya@contoh.id ya."
+    case, receipt = house.tip(photos=(picture(1), picture(2)), what=what)
     here = f"/laporan/{case.hex()}"
     page = staff.get(f"{here}/serahkan")
     assert "0812-3456-7890" not in page.text and "saya@contoh.id" not in page.text
@@ -266,7 +276,7 @@ def test_exporting_several_tips_takes_a_second_person(house: House, browser: Ope
     cases = [house.tip(photos=(picture(number),))[0] for number in range(2)]
     staff.get("/laporan")
     page = staff.post("/laporan/ekspor", {"case": cases[0].hex()})
-    assert "Menunggu orang lain" in page.text and "/unduh" not in page.text and "/setuju" not in page.text
+    assert "Menunggu orang lain" in page.text and "/pakai" not in page.text and "/setuju" not in page.text
     other = browser(house)
     other.login("auditor")
     page = other.get("/persetujuan")
@@ -276,14 +286,14 @@ def test_exporting_several_tips_takes_a_second_person(house: House, browser: Ope
     staff.get("/persetujuan")
     assert staff.post(f"{name}/setuju").status == 409
     staff.get("/persetujuan")
-    assert staff.post(f"{name}/unduh").status == 409
+    assert staff.post(f"{name}/pakai").status == 409
     other.get("/persetujuan")
     assert other.post(f"{name}/setuju").status == 200
     staff.get("/persetujuan")
-    packet = staff.post(f"{name}/unduh", follow=False)
+    packet = staff.post(f"{name}/pakai", follow=False)
     assert packet.status == 200 and zipfile.ZipFile(io.BytesIO(packet.body)).testzip() is None
     staff.get("/persetujuan")
-    assert staff.post(f"{name}/unduh").status == 409
+    assert staff.post(f"{name}/pakai").status == 409
     assert [act.actor for act in house.acts("exported")] == ["rina"]
 
 
@@ -338,3 +348,86 @@ def test_every_opening_and_step_is_on_record_without_content(house: House, staff
     assert {"case_opened", "claimed", "answered", "released"} <= {act.action for act in mine}
     assert all("rahasia" not in f"{act.detail}{act.subject}" for act in house.acts())
     assert all(act.actor == "rina" for act in mine)
+
+
+def agreed(house: House, browser: Open, staff: Browser) -> str:
+    """Have an auditor agree to what waits; the path under which the asker carries it out."""
+    house.account("auditor", "auditor")
+    other = browser(house)
+    other.login("auditor")
+    found = re.search(r'action="(/persetujuan/\w+)/setuju"', other.get("/persetujuan").text)
+    assert found is not None
+    assert other.post(f"{found[1]}/setuju").status == 200
+    house.clock.forward(minutes=1)
+    staff.get("/persetujuan")
+    return f"{found[1]}/pakai"
+
+
+def test_a_legal_hold_takes_two_people_and_stops_withdrawal(house: House, browser: Open, staff: Browser) -> None:
+    """A held tip cannot be withdrawn; the page says so, and ending the hold takes two people again."""
+    case, receipt = house.tip()
+    here = f"/laporan/{case.hex()}"
+    staff.get(here)
+    assert staff.post(f"{here}/tahan").status == 200
+    path = agreed(house, browser, staff)
+    assert staff.post(path).status == 200
+    assert "Ditahan untuk perkara" in staff.get(here).text and "Minta penahanan diakhiri" in staff.page.text
+    assert not house.store.write_now(lambda connection: house.cases.withdraw(connection, receipt))
+    assert [(act.actor, act.detail) for act in house.acts("held")] == [("rina", "auditor")]
+
+
+def test_an_original_leaves_only_after_two_people(house: House, browser: Open, staff: Browser) -> None:
+    """The viewer says that an original is there; it is released once, as the locked file that only an offline key opens."""
+    case, receipt = house.tip(photos=(picture(),))
+    opened = house.store.read_now(lambda connection: house.cases.by_receipt(connection, receipt))
+    assert opened is not None
+    photo, day = opened.entries[0].photos[0], house.clock().date()
+    file = b"age-encryption.org/v1 locked"
+    house.store.write_now(lambda connection: originals.keep(connection, case, opened.key, bytes.fromhex(photo), file, day))
+    here = f"/laporan/{case.hex()}"
+    assert "Asli tersedia" in staff.get(f"{here}/lihat/{photo}").text
+    assert staff.post(f"{here}/asli/{'00' * 16}", follow=False).status == 404
+    staff.get(f"{here}/lihat/{photo}")
+    assert staff.post(f"{here}/asli/{photo}").status == 200
+    path = agreed(house, browser, staff)
+    answer = staff.post(path, follow=False)
+    assert answer.status == 200 and answer.body == file
+    staff.get("/persetujuan")
+    assert staff.post(path).status == 409
+
+
+def test_a_team_with_offline_keys_gets_envelopes(house: House, staff: Browser) -> None:
+    """Nothing of the tip is shown; the sealed file opens with the receiver's key, and an answer reaches the tipster."""
+    case, receipt = house.tip()
+    house.store.write_now(lambda connection: connection.execute(update(Group).values(offline=True)))
+    here = f"/laporan/{case.hex()}"
+    assert "Lampung Timur" not in staff.get("/laporan").text and case.hex() in staff.page.text
+    page = staff.get(here)
+    assert page.status == 200 and "Kepala dinas" not in page.text and "amplop" in page.text
+    assert "Tidak ada laporan yang cocok" in staff.get("/laporan?map=all&cari=unggahan").text
+    for action in ("ambil", "hasil", "periksa", "serahkan"):
+        staff.get(here)
+        data = {"verdict": "proven", "reason": "a", "for_tipster": "b", "to": "bkn", "summary": "x"}
+        assert staff.post(f"{here}/{action}", data, follow=False).status == 404, action
+    staff.get(here)
+    envelope = staff.post(f"{here}/amplop", follow=False)
+    assert envelope.status == 200 and b"Kepala dinas" not in envelope.body
+    account = house.store.read_now(lambda connection: house.staff.find(connection, "rina"))
+    assert account is not None
+    derived = derive_passphrase(PASSPHRASE, account.salt)
+    private_key = open_receiver_key(derived, account.id, account.public_key, account.private_key)
+    assert "Kepala dinas menyukai" in as_text(open_export(envelope.body, private_key))
+    staff.get(here)
+    assert staff.post(f"{here}/tulis", {"audience": "tipster", "words": "Terima kasih."}).status == 200
+    staff.get(here)
+    assert staff.post(f"{here}/tulis", {"audience": "team", "words": "x"}, follow=False).status == 404
+    opened = house.store.read_now(lambda connection: house.cases.by_receipt(connection, receipt))
+    assert opened is not None and [entry.words for entry in opened.entries if entry.kind == "team"] == ["Terima kasih."]
+
+
+def test_a_chat_that_asked_for_no_news_cannot_be_muted(house: House, staff: Browser) -> None:
+    """Nothing leads from a tip to its chat, so that muting is refused with the reason."""
+    case, _ = house.tip()
+    staff.get(f"/laporan/{case.hex()}")
+    page = staff.post(f"/laporan/{case.hex()}/bisukan")
+    assert page.status == 409 and "tidak ada jalan dari laporan ke obrolan" in page.text

@@ -31,7 +31,7 @@ def test_both_languages_say_the_same_things() -> None:
 
 def test_every_sentence_a_template_names_is_written() -> None:
     """No page fails for a sentence nobody wrote."""
-    missing = []
+    missing: list[tuple[str, str]] = []
     for name in templates().list_templates():
         source = (FOLDER / "templates" / name).read_text("utf-8")
         missing.extend((name, key) for key in re.findall(r'\bt\("([\w.]+)"[,)]', source) if key not in texts()["id"])

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panel.faq_desk import Counts
+from storage.counts import Counts
 from storage.statistics import SMALLEST_SHOWN, suppressed
 from tests.panel.conftest import Browser, House
 
@@ -33,7 +33,7 @@ def test_no_small_number_can_be_worked_out(counts: dict[str, int]) -> None:
 def test_figures_stay_when_the_tip_is_gone(house: House, browser: Open) -> None:
     """A tip is counted on arrival, its outcome later, and both outlive the tip; the row on disk says nothing."""
     house.account("rina", "reviewer")
-    case, receipt = house.tip()
+    _, receipt = house.tip()
     for _ in range(5):
         house.tip(region="18.71", kind="bansos", indicator="pelayanan", when="2024-11-26")
     house.store.write_now(lambda connection: house.cases.withdraw(connection, receipt))
@@ -60,7 +60,8 @@ def test_the_desk_shows_what_the_bot_would_say(build: Callable[..., House], brow
 
     house = build(faq=Faq.load())
     house.account("boss", "admin")
-    house.store.write_now(lambda connection: Counts().keep_unanswered(connection, dt.date(2026, 11, 20), "<b>boleh ga?</b> \u202e", ["umum.x"]))
+    day, words = dt.date(2026, 11, 20), "<b>boleh ga?</b> \u202e"
+    house.store.write_now(lambda connection: Counts().keep_unanswered(connection, day, words, ["umum.x"]))
     staff = browser(house)
     staff.login("boss")
     page = staff.get("/faq?t=bole+ga+sy+like+postingan+cabup")

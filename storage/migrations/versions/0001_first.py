@@ -101,6 +101,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("chat", sa.LargeBinary(length=16), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("owner", sa.String(length=16), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
     )
@@ -114,12 +115,21 @@ def upgrade() -> None:
         sa.Column("channel", sa.String(length=16), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("owner", sa.String(length=16), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_outbox_chat"), ["chat"], unique=False)
 
+    op.create_table(
+        "process",
+        sa.Column("name", sa.String(length=16), nullable=False),
+        sa.Column("may_lead", sa.Boolean(), nullable=False),
+        sa.Column("since", sa.Float(precision=53), nullable=False),
+        sa.Column("beat", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_process")),
+    )
     op.create_table(
         "receiver_group",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -361,6 +371,7 @@ def upgrade() -> None:
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("staff_id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("address", sa.LargeBinary(), nullable=False),
+        sa.Column("wrong", sa.Integer(), nullable=False),
         sa.Column("since", sa.Date(), nullable=False),
         sa.ForeignKeyConstraint(["staff_id"], ["staff.id"], name=op.f("fk_staff_chat_staff_id_staff"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_staff_chat")),
@@ -466,6 +477,7 @@ def downgrade() -> None:
     op.drop_table("statistic")
     op.drop_table("seen")
     op.drop_table("receiver_group")
+    op.drop_table("process")
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_outbox_chat"))
 

@@ -1,6 +1,6 @@
 """The panel with many tips: how long its pages take over real HTTP, and how much memory they need.
 
-    python -m bench.panel [TIPS]
+    python -m bench.panel_pages [TIPS]
 
 Makes an installation in a temporary folder, fills it with TIPS tips (10,000 unless told) of one team, signs in as practice mode does,
 and asks for each page several times. Prints the median and the slowest time, and the growth of the process' memory.
@@ -18,6 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -74,23 +75,24 @@ def fill(store: Store, cases: Cases, conversations: Conversations, tips: int) ->
                 for jpeg, facts in cleaned:
                     name = random.randbytes(16)
                     drafts.append(conversations.keep_photo(connection, CHAT, name, jpeg, dict(facts)))
+            region = f"18.{number % 12 + 1:02}"
             facts = {
                 "indicator": "kampanye",
                 "kind": "media_sosial",
-                "region": f"18.{number % 12 + 1:02}",
+                "region": region,
                 "region_name": f"Kabupaten {number % 12}, Lampung",
                 "when": f"2026-11-{number % 20 + 1:02}",
                 "what": f"{WHATS[number % 3]} Kejadian nomor {number}.",
                 "who": "Kepala dinas",
                 "more": "",
             }
-            tip = NewTip(clock().date() - dt.timedelta(days=number % 90), "id", facts, drafts, facts["region"])
+            tip = NewTip(clock().date() - dt.timedelta(days=number % 90), "id", facts, drafts, region)
             case = cases.open(connection, CHAT, tip, Receipt(random.randbytes(16), random.randbytes(32)))
         return case
 
     last = b""
     for first in range(0, tips, 500):
-        last = store.write_now(lambda connection, first=first: send(connection, first, min(500, tips - first)))
+        last = store.write_now(partial(send, first=first, count=min(500, tips - first)))
     return last
 
 
