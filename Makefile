@@ -40,6 +40,9 @@ lint: $(VENV)/test-ready ## Format and lint
 types: $(VENV)/test-ready ## Check types strictly
 	$(BIN)/mypy
 
+bench: $(VENV)/test-ready ## Measure the update path and the start beside their peers (bench/README.md has the rest)
+	@for name in updates startup; do echo "== bench.$$name, $$(date +%F)"; $(BIN)/python -m bench.$$name || exit 1; done | tee bench/RESULTS.txt
+
 requirements: ## Renew the pinned requirements (needs uv)
 	uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make requirements' -o requirements.txt
 	uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make requirements' -o requirements-dev.txt

@@ -260,12 +260,11 @@ class _Walk:
             claim = await self._next_claim()
             while not claim.stop:
                 if claim.recipients:
-                    self._claim_ahead()
-                    whole = await self._send_page(claim)
-                    claim = await self._next_claim()
-                    if whole:
+                    if await self._send_page(claim):
+                        claim = await self._next_claim()
                         continue
-                    self._release(claim.recipients)
+                    if self.upcoming is not None:
+                        self._release((await self._next_claim()).recipients)
                     if self.pacer is not None:
                         await self.pacer.pause_over(at_most=NAP_SECONDS)
                 elif self.sending:
@@ -384,6 +383,8 @@ class _Walk:
     async def _send_page(self, claim: Claim) -> bool:
         """Send a page at the channel's pace; False when the rest was given back because the pace stands still or the run was halted."""
         for number, recipient in enumerate(claim.recipients):
+            if number == len(claim.recipients) // 2:
+                self._claim_ahead()
             try:
                 slot = not self.run.halted and await self._slot()
             except asyncio.CancelledError:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from bot import cli_vault
+from bot.broadcast_cli import app as broadcast_app
 from bot.settings import Settings
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(retention_app, name="retention")
 app.add_typer(whatsapp_app, name="whatsapp")
 whatsapp_app.add_typer(templates_app, name="templates")
+app.add_typer(broadcast_app, name="broadcast")
 cli_vault.register(app)
 
 
@@ -95,6 +97,7 @@ def worker() -> None:
 
 
 def _serve(*, panel: bool, pages: bool, migrate_first: bool) -> None:
+    gc.disable()  # what is imported and built now lives until the end: looking for garbage in it only costs
     from bot.logs import set_up
     from bot.main import build
 
@@ -104,6 +107,7 @@ def _serve(*, panel: bool, pages: bool, migrate_first: bool) -> None:
         _migrate(known)
     netra = build(known)
     gc.freeze()
+    gc.enable()
     with contextlib.suppress(ImportError):
         import uvloop
 
@@ -146,12 +150,15 @@ async def _run(netra: Any, *, panel: bool, pages: bool) -> None:
 
 
 def _migrate(known: Settings) -> None:
-    from storage.schema import latest, migrate
+    from storage.schema import latest, migrate, up_to_date
     from storage.store import connect
 
     engine = connect(known.url())
     try:
-        migrate(engine)
+        with engine.connect() as connection:
+            done = up_to_date(connection)
+        if not done:
+            migrate(engine)
     finally:
         engine.dispose()
     assert latest()

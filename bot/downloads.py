@@ -13,6 +13,12 @@ MINUTES = 15
 AT_MOST = 500
 """So many documents wait at most; the oldest goes first. Each is a name and a few numbers until it is drawn."""
 
+Offer = Callable[[str, str, str, Callable[[], bytes]], tuple[str, str]]
+"""Keeps a document for a few minutes: channel, file name, type, how it is made; its token, and its link (empty where none is needed)."""
+
+Serves = Callable[[str], bool]
+"""Whether people on a channel can be given a document."""
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -31,10 +37,12 @@ class Downloads:
         self._url, self._clock = public_url.rstrip("/"), clock
         self._waiting: dict[str, Waiting] = {}
 
+    def serves(self, channel: str) -> bool:
+        """Whether people on this channel can be given a document: outside the web chat only under a public address."""
+        return bool(self._url) or channel == "web_chat"
+
     def offer(self, channel: str, filename: str, kind: str, make: Callable[[], bytes]) -> tuple[str, str]:
-        """A token, and the link to it; the web chat needs no link, any other channel gets nothing when no public address is known."""
-        if not self._url and channel != "web_chat":
-            return "", ""
+        """A token, and the link to it, which the web chat does not need: there the message itself leads to the document."""
         self._forget()
         while len(self._waiting) >= AT_MOST:
             del self._waiting[next(iter(self._waiting))]

@@ -165,11 +165,13 @@ def talks(
             stands="card",
         ),
         "quiz_result": Talk(
-            quiz_result(faq.entries, scenarios),
+            quiz_result(faq.entries, scenarios, papers.downloads.serves),
             KeepCertificate(papers.certificates, papers.downloads.offer, papers.documents.certificate),
         ),
         "pledge": Talk(pledge(papers.pledges, find), KeepPledge(papers.practice), words=("pakta", "/pakta", "pakta integritas", "pledge")),
-        "pledge_paper": Talk(pledge_paper(papers.pledges), KeepPaper(papers.downloads.offer, papers.documents.pledge)),
+        "pledge_paper": Talk(
+            pledge_paper(papers.pledges, papers.downloads.serves), KeepPaper(papers.downloads.offer, papers.documents.pledge)
+        ),
         "broadcast": Talk(broadcast(find, faq.calendar), KeepBroadcast(desk), words=("siaran", "/siaran", "broadcast"), asides=False),
     }
 

@@ -19,6 +19,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 ZONE = ZoneInfo("Asia/Jakarta")
 
 
+SECRET_AT_LEAST = 16
+DEFAULTS = frozenset({"changeme", "change-me", "secret", "password", "token", "test", "example", "xxx", "todo"})
+"""Values that stand in examples and are nobody's secret."""
+
+
+def poor(secret: str) -> bool:
+    """Whether a secret is short, from an example, or hardly random."""
+    return len(secret) < SECRET_AT_LEAST or secret.lower().strip("<>") in DEFAULTS or len(set(secret)) < 6
+
+
 def setting(name: str, default: Any, purpose: str, *, secret: bool = False) -> Any:
     """A setting read from the environment variable `name`."""
     return Field(default=default, validation_alias=name, description=purpose, json_schema_extra={"secret": secret})
@@ -87,6 +97,15 @@ class Settings(BaseSettings):
             return self.now if self.now.tzinfo else self.now.replace(tzinfo=ZONE)
         return datetime.now(ZONE)
 
+    def poor_secrets(self) -> list[str]:
+        """The names of the secrets that are set and are none."""
+        found = []
+        for field, known in type(self).model_fields.items():
+            extra, value = known.json_schema_extra, str(getattr(self, field))
+            if isinstance(extra, dict) and extra.get("secret") and value and poor(value):
+                found.append(str(known.validation_alias))
+        return found
+
     def problems(self) -> list[str]:
         """What keeps this configuration from being safe, one sentence each; the program does not start with any."""
         found = []
@@ -110,6 +129,7 @@ class Settings(BaseSettings):
                 found.append("NETRA_PUBLIC_URL must begin with https:// in production.")
             if self.run_dir is None:
                 found.append("NETRA_RUN_DIR must name a folder on a tmpfs in production.")
+            found += [f"{name} is short or stands in examples: set a real secret." for name in self.poor_secrets()]
             if Path(".env").is_file() and Path(".env").stat().st_mode & 0o077:
                 found.append("The file .env can be read by others: set its mode to 0600.")
         return found

@@ -103,6 +103,7 @@ class Texts:
 
     def __init__(self, catalogues: Mapping[str, Mapping[str, str]]) -> None:
         self._templates = {language: {name: Template(text) for name, text in texts.items()} for language, texts in catalogues.items()}
+        self._options: dict[tuple[str, str], list[str]] | None = None
 
     @classmethod
     def load(cls, folder: Path = FOLDER) -> Texts:
@@ -134,7 +135,13 @@ class Texts:
 
     def options(self, flow: str | None, value: str) -> list[str]:
         """The names under which a flow's questions have this choice."""
-        return [name for name in self._templates["id"] if name.startswith(f"{flow}.options.") and name.endswith(f".{value}")]
+        if self._options is None:  # asked in every turn, and a walk through the whole catalogue
+            self._options = {}
+            for name in self._templates["id"]:
+                of, found, rest = name.partition(".options.")
+                if found:
+                    self._options.setdefault((of, rest.partition(".")[2]), []).append(name)
+        return self._options.get((flow or "", value), [])
 
     def option(self, language: str, flow: str, question: str, option: Option) -> Option:
         """The option with label and detail: its own, the question's, or the whole bot's."""

@@ -188,7 +188,7 @@ class _Take:
         return self._result()
 
     def _take_message(self, new: bool) -> None:
-        words = plain(self.inbound.text)
+        words = plain(self.inbound.text) if not self.inbound.attachments else ""  # a caption is no command
         if self.inbound.edited:
             self._edited()
         elif name := self._said_everywhere(words):
@@ -197,7 +197,7 @@ class _Take:
             self._pressed(new)
         elif self.inbound.receipt and self._expects() not in TAKES_CODE:
             self._code_came()
-        elif words.startswith("/") and not self.inbound.attachments and self._command(self.inbound.text.strip()):
+        elif words.startswith("/") and self._command(self.inbound.text.strip()):
             pass
         elif words in WORDS and not self._is_option(words):
             self._control(WORDS[words])

@@ -15,7 +15,7 @@ MY_NAME = re.compile(
 )
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=64)  # a turn reads the same words again; few, since they are people's own
 def find_identity(words: str) -> tuple[list[str], str]:
     """The kinds of identity that were found (phone, nik, email, nip, account, name) and the text with each replaced by "[dihapus]"."""
     from lokal import detect_pii

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bot.chat import Chat, Name, Reader, Rejected
 from bot.messages import Answer, Option
@@ -110,30 +111,34 @@ async def _shown(chat: Chat, account: Account, number: int) -> Act | None:
         return None
     results = chat.reads.broadcast_results(number)
     actions = [action for action in ACTIONS.get(one.state, ()) if _may(account, one, action)]
+    shown: dict[str, Any] = {
+        "their_title": one.draft.title,
+        "their_words": _words(one.draft),
+        "audience": _audience(one.draft),
+        "day": f"{one.draft.when.label} {one.draft.when.day:%d/%m/%Y} {one.draft.when.start}-{one.draft.when.end}".strip(),
+    }
     action = await chat.ask(
         "action",
         choice(*actions, "done"),
         text="shown",
         number=number,
-        their_title=one.draft.title,
         state=Name(f"broadcast.state.{one.state}"),
         why=Name(f"broadcast.why.{one.why}") if one.why else "",
-        their_words=one.draft.telegram.get("id") or next((said.filled or said.session for said in one.draft.whatsapp.values()), ""),
-        audience=_audience(one.draft.audience),
-        day=f"{one.draft.when.label} {one.draft.when.day:%d/%m/%Y} {one.draft.when.start}-{one.draft.when.end}".strip(),
         reached=chat.reads.broadcast_audience(one.draft),
         sent=results.total("sent"),
         expected=one.expected,
         failed=results.total("failed"),
         skipped=results.total("skipped") + results.total("stopped"),
         uncertain=results.total("uncertain"),
+        **shown,
     )
     if action == "done":
         return None
-    if action in ("approve", "resume"):
-        code = await chat.ask("code", _code(account))
+    if action == "approve":
+        # What is approved is shown with the question for the code: when it differs by the time the code comes, it is shown and asked again.
+        code = await chat.confirm("code", _code(account), text="approve_code", seen=one.draft.digest[:16], **shown)
         return Act(action, number, one.draft.digest, code)
-    return Act(action, number)
+    return Act(action, number, code=await chat.ask("code", _code(account)) if action == "resume" else "")
 
 
 def _may(account: Account, one: Broadcast, action: str) -> bool:
@@ -144,10 +149,18 @@ def _may(account: Account, one: Broadcast, action: str) -> bool:
     return WRITING in account.powers or (action == "resume" and APPROVING in account.powers)
 
 
-def _audience(audience: Audience) -> list[Name] | str:
-    if not audience.roles and not audience.regions:
-        return ""
-    return [Name(f"subscribe.options.role.{role}") for role in audience.roles] or ", ".join(audience.regions)
+def _words(draft: Draft) -> str:
+    """Every message in every language: nobody approves what they were not shown."""
+    found = [f"Telegram ({language}):\n{text}" for language, text in draft.telegram.items()]
+    for language, said in draft.whatsapp.items():
+        found += [f"WhatsApp ({language}):\n{text}" for text in (said.filled, said.session) if text]
+    return "\n\n".join(found)
+
+
+def _audience(draft: Draft) -> str:
+    audience = draft.audience
+    budget = [f"<= {draft.templates_at_most}"] if draft.templates_at_most else []
+    return ", ".join([*draft.channels, *audience.roles, *audience.regions, *audience.languages, draft.kind, *budget])
 
 
 async def _written(chat: Chat, search: Callable[[str], Sequence[Region]], calendar: Calendar) -> Write | None:
@@ -222,22 +235,20 @@ class KeepBroadcast:
             return
         try:
             if isinstance(wish, Write):
-                number = self._write(account, wish, turn)
+                self._write(account, wish, turn)
             else:
-                number = wish.number
                 self._act(account, wish, turn)
         except Refused as refused:
             turn.say(f"broadcast.refused.{refused.reason}")
         else:
-            turn.say("broadcast.done", number=number or "")
+            turn.say("broadcast.done")
 
-    def _write(self, account: Account, wish: Write, turn: Turn) -> int:
+    def _write(self, account: Account, wish: Write, turn: Turn) -> None:
         if WRITING not in account.powers:
             raise Refused("not_yours")
         number = self.desk.broadcasts.save(turn.connection, wish.draft, account.name)
         self.desk.broadcasts.propose(turn.connection, number)
         self.desk.audit.add(turn.connection, account.name, "broadcast_proposed", str(number), "in chat")
-        return number
 
     def _act(self, account: Account, wish: Act, turn: Turn) -> None:
         desk, connection = self.desk, turn.connection

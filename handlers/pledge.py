@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.chat import Chat, Go, Reader, Rejected
+from bot.downloads import Offer, Serves
 from bot.messages import Answer, Option
 from bot.questions import YES, choice
 from bot.turn import Flow, Turn
 from faq.pledge import Pledges, Point
-from handlers.quiz import Offer
 from handlers.who import Search, person_name, role_and_region
 from storage.practice import Practice
 
@@ -86,7 +86,7 @@ class Paper:
     version: str
 
 
-def pledge_paper(pledges: Pledges) -> Flow:
+def pledge_paper(pledges: Pledges, serves: Serves) -> Flow:
     """The flow that follows an agreed pledge."""
 
     async def flow(chat: Chat) -> Paper | Go | None:
@@ -98,6 +98,9 @@ def pledge_paper(pledges: Pledges) -> Flow:
         if wish == "enough":
             chat.say("goodbye")
             return None
+        if not serves(chat.channel):
+            chat.say(".papers.nowhere")
+            return Go("pledge_paper", {"version": Answer(text=version)})
         return Paper(await chat.ask("name", person_name()), version)
 
     return flow
@@ -128,9 +131,6 @@ class KeepPaper:
         token, link = self.offer(
             turn.address.channel, "pakta-netralitas.pdf", "application/pdf", lambda: self.draw(language, wanted.name, wanted.version, day)
         )
-        if token:
-            turn.document = token
-            turn.say("pledge_paper.ready", link=link)
-        else:
-            turn.say("papers.nowhere")
+        turn.document = token
+        turn.say("pledge_paper.ready", link=link)
         turn.then = Go("pledge_paper", {"version": Answer(text=wanted.version)})

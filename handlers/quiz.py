@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from bot.chat import Chat, Go, Name, Reader, Rejected
+from bot.downloads import Offer, Serves
 from bot.messages import Answer, Option
 from bot.questions import choice, plain
 from bot.turn import Flow, Turn
@@ -188,7 +189,7 @@ class Certificate:
     outcome: Outcome
 
 
-def quiz_result(entries: Mapping[str, Entry], scenarios: Mapping[str, Scenario]) -> Flow:
+def quiz_result(entries: Mapping[str, Entry], scenarios: Mapping[str, Scenario], serves: Serves) -> Flow:
     """The flow that follows a finished quiz."""
 
     async def flow(chat: Chat) -> Certificate | Go | None:
@@ -205,18 +206,21 @@ def quiz_result(entries: Mapping[str, Entry], scenarios: Mapping[str, Scenario])
             share(chat, entries[card.entry], card)
             left = choice(*learn, "again", "certificate", "pledge", "enough")
             wish = await chat.ask("wish.again", left, text=text, right=right, of=of, weak=titles)
-        return await _after(chat, outcome, wish)
+        return await _after(chat, outcome, wish, serves)
 
     return flow
 
 
-async def _after(chat: Chat, outcome: Outcome, wish: str) -> Certificate | Go | None:
+async def _after(chat: Chat, outcome: Outcome, wish: str, serves: Serves) -> Certificate | Go | None:
     if wish.startswith("entry:"):
         return Go("self_check", {"question": Answer(choice=wish)})
     if wish == "again":
         number = 0 if outcome.daily else outcome.round + 1
         seed = outcome.seed if not outcome.daily else _seed(chat)
         return Go("quiz", {"ready": Answer(choice=f"round:{seed}:{number}"), **told(outcome.role, outcome.region)})
+    if wish == "certificate" and not serves(chat.channel):
+        chat.say(".papers.nowhere")
+        return Go("quiz_result", {"outcome": outcome.as_answer()})
     if wish == "certificate":
         return Certificate(await chat.ask("name", person_name()), outcome)
     if wish == "pledge":
@@ -238,9 +242,6 @@ def outcome_of() -> Reader[Outcome]:
     return Reader(read)
 
 
-Offer = Callable[[str, str, str, Callable[[], bytes]], tuple[str, str]]
-"""Keeps a document for a few minutes: channel, file name, type, how it is made; gives its token and its link (empty: there is none)."""
-
 Draw = Callable[[str, str, Score, str], bytes]
 """Draws a certificate: language, name, score, code."""
 
@@ -259,11 +260,8 @@ class KeepCertificate:
         token, link = self.offer(
             turn.address.channel, "sertifikat-netra.pdf", "application/pdf", lambda: self.draw(language, wanted.name, score, code)
         )
-        if token:
-            turn.document = token
-            turn.say("quiz_result.certificate", link=link, code=code)
-        else:
-            turn.say("papers.nowhere")
+        turn.document = token
+        turn.say("quiz_result.certificate", link=link, code=code)
         turn.then = Go("quiz_result", {"outcome": wanted.outcome.as_answer()})
 
 

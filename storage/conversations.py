@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.messages import Address, Inbound, Outbound
@@ -16,10 +16,9 @@ from storage.models import DraftEvidence, Erasure, Inbox, Outbox, Seen, Table, T
 from storage.store import Retry
 from storage.vault import FILE_PAD, Broken, EpochKeys, keyed, seal, unseal
 
-
 # The statements of every turn are made once, over plain tables: making them anew costs several times what running them does.
 _T = Table.metadata.tables
-_CHATS = bindparam("chats", expanding=True)
+_CHATS: BindParameter[Any] = bindparam("chats", expanding=True)
 _SEEN_BEFORE = select(_T["seen"].c.key).where(_T["seen"].c.key.in_(bindparam("names", expanding=True)))
 _NEW_SEEN, _NEW_CONVERSATION, _NEW_OUTBOX, _NEW_TRACE = (insert(_T[name]) for name in ("seen", "conversation", "outbox", "trace"))
 _NEW_INBOX = insert(_T["inbox"]).returning(_T["inbox"].c.id)
@@ -271,11 +270,13 @@ class Conversations:
         connection.execute(_NEW_OUTBOX, row)
 
     def unsent(self, connection: Connection, *, channel: str = "", address: Address | None = None) -> list[Queued]:
-        """The messages to be sent, in order: this process's of one channel, or all of one chat."""
+        """The messages to be sent, in order: this process's of one channel, all of one chat, or all."""
         if address is not None:
             rows = connection.execute(_UNSENT_OF, {"chats": self._chats(address)})
-        else:
+        elif channel:
             rows = connection.execute(_UNSENT_BY, {"by_channel": channel, "by_owner": self.owner})
+        else:
+            rows = connection.execute(select(_T["outbox"]).order_by(_T["outbox"].c.id))
         found = []
         for row in rows.mappings():
             key = self.epochs.get(row["epoch"])

@@ -43,7 +43,7 @@ class Counts:
             savepoint.commit()
         except IntegrityError:
             savepoint.rollback()
-            connection.execute(update(Count).where(row).values(number=Count.number + number))
+            connection.execute(_ONE_MORE, {"on": day, "what": name[:80], "more": number})
 
     def between(self, connection: Connection, first: dt.date, last: dt.date) -> dict[str, int]:
         """The sums of all counts of these days."""

@@ -66,7 +66,7 @@ def server() -> Iterator[str]:
         _await(folder, process)
         yield f"postgresql+psycopg://netra@/{{name}}?host={folder}"
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGQUIT)  # at once: nothing of it is needed any more
         process.wait(timeout=30)
         shutil.rmtree(folder)
 

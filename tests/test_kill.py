@@ -288,6 +288,7 @@ def test_killed_at_random_moments(nursery: Nursery) -> None:
             one.join()
         told.append(story)
     nursery.stop()
+    assert "turn failed" not in (nursery.folder / "log").read_text()
     assert nursery.starts > KILLS // 2, "the server was killed while it worked"
     found = nursery.cases()
     assert len(found) == len(told), "a tip was lost or exists twice"

@@ -28,7 +28,7 @@ MAY: dict[str, tuple[str, ...]] = {
 """The longest name that fits a module decides what it may import; `bot` is the machine, which knows no conversation by name.
 Two of its parts draw papers (a pledge, a poster) from what the FAQ says."""
 
-EXTRA = {"handlers": ("bot.texts", "bot.quotas", "bot.limits", "bot.broadcast"), "panel": ("bot.texts", "bot.broadcast")}
+EXTRA = {"handlers": ("bot.texts", "bot.downloads", "bot.quotas", "bot.limits", "bot.broadcast"), "panel": ("bot.texts", "bot.broadcast")}
 """Small parts of the machine that conversations and the panel may use beside those."""
 
 

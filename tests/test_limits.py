@@ -10,7 +10,7 @@ from bot.channels.limits import LIMITS, SendError, lay_out, length, shortened, s
 from bot.messages import Button, Outbound, Span
 
 STYLES = st.sampled_from(["", "bold", "italic", "code"])
-WORDS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=300)
+WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=300)
 SPANS = st.lists(st.builds(Span, WORDS, STYLES), min_size=1, max_size=12)
 LABELS = st.lists(
     st.text(st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp", "Cf", "Cn")), min_size=1, max_size=130), min_size=1, max_size=12

@@ -261,6 +261,16 @@ def test_a_photo_is_the_start_of_a_tip(talk: Talk) -> None:
         Talk(talk.machine).says(start).sends_photos(1).is_asked("tip.indicator")
 
 
+@pytest.mark.parametrize("caption", ["lapor", "tolong", "menu", "batal", "/lapor", "halo", "hapus"])
+def test_a_caption_is_no_command(talk: Talk, caption: str) -> None:
+    """A photo is never lost because of the word under it; the word stays with it."""
+    talk.sends_photos(1, text=caption).is_asked("tip.indicator")
+    talk.sends_photos(1, text=caption).hears("turn.photos_kept").is_asked("tip.indicator")
+    walk(talk, TIP[1:7]).is_asked("tip.photos.2")
+    talk.says("selesai").says("lewati").is_asked("tip.send")
+    assert f"{caption} {caption}" in talk.text
+
+
 def test_a_photo_for_a_parked_tip_is_added_to_it(talk: Talk) -> None:
     """Nothing of the parked draft is lost."""
     walk(talk, TIP[:5]).says("menu").sends_photos(1).hears("turn.resumed", "turn.photos_kept").is_asked("tip.what")

@@ -74,6 +74,12 @@ def test_the_paper_is_offered_and_its_name_forgotten(machine: Machine, talk: Tal
     assert waiting is not None and waiting.make().startswith(b"%PDF-")
 
 
+def test_without_a_public_address_nobody_types_a_name_for_nothing(machine: Machine) -> None:
+    """A channel that cannot be sent a file says so at once."""
+    talk = Talk(machine, channel="whatsapp")
+    agreed(talk).taps("Buat PDF").hears("papers.nowhere").is_asked("pledge_paper.wish")
+
+
 def test_from_the_paper_to_the_quiz_and_home(machine: Machine) -> None:
     """Nobody is held up: the quiz, or enough."""
     agreed(Talk(machine)).taps("Ikut kuis").is_asked("quiz.ready")

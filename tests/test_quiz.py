@@ -335,10 +335,10 @@ def test_a_certificate_is_offered_once_and_its_name_is_gone_from_the_conversatio
 
 
 def test_without_a_public_address_other_channels_are_sent_to_the_web_chat(machine: Machine) -> None:
-    """No link is better than one that leads nowhere."""
+    """They are told before they type a name."""
     talk = Talk(machine, channel="telegram")
     played(talk)
-    talk.taps("Sertifikat").says("Siti Aminah").hears("papers.nowhere")
+    talk.taps("Sertifikat").hears("papers.nowhere").is_asked("quiz_result.wish")
     assert not any(message.document for message in talk.heard)
 
 

@@ -77,7 +77,7 @@ def test_every_conditional_entry_leads_to_an_outcome(faq: Faq, language: str) ->
                 if answer is None or not chat.waiting.name.startswith("condition"):
                     break
                 answers[chat.waiting.name] = {"choice": answer.value}
-            assert chat.waiting.name == "next.0.0"
+            assert chat.waiting is not None and chat.waiting.name == "next.0.0"
             card = next(one for one in chat.said if one.text in ("self_check.outcome", "self_check.card"))
             assert (card.text == "self_check.outcome") == bool(entry.conditions)
             if entry.conditions:

