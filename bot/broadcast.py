@@ -266,7 +266,7 @@ class _Walk:
                     if self.upcoming is not None:
                         self._release((await self._next_claim()).recipients)
                     if self.pacer is not None:
-                        await self.pacer.pause_over(at_most=NAP_SECONDS)
+                        await self.pacer.pause_nearly_over(at_most=NAP_SECONDS)
                 elif self.sending:
                     await asyncio.wait(self.sending, return_when=asyncio.FIRST_COMPLETED)
                 elif not self.settled:

@@ -102,31 +102,31 @@ def _follow(netra: Any, number: int) -> Any:
 @app.command()
 def pause(number: Number) -> None:
     """Hold a broadcast where it is; nobody is lost."""
-    _step(number, "pause", lambda broadcasts, connection: broadcasts.pause(connection, number, "by_staff"))
+    _step(number, "paused", lambda broadcasts, connection: broadcasts.pause(connection, number, "by_staff"))
 
 
 @app.command()
 def resume(number: Number) -> None:
     """Let a held broadcast go on."""
-    _step(number, "resume", lambda broadcasts, connection: broadcasts.resume(connection, number))
+    _step(number, "resumed", lambda broadcasts, connection: broadcasts.resume(connection, number))
 
 
 @app.command()
 def cancel(number: Number) -> None:
     """End a broadcast for good: who was not written to will not be."""
-    _step(number, "cancel", lambda broadcasts, connection: broadcasts.cancel(connection, number))
+    _step(number, "cancelled", lambda broadcasts, connection: broadcasts.cancel(connection, number))
 
 
 @app.command("stop-all")
 def stop_all() -> None:
     """Stop every broadcast at once, until `netra broadcast release`."""
-    _step(0, "stop_all", lambda broadcasts, connection: broadcasts.stop_all(connection, "system"))
+    _step(0, "stopped_all", lambda broadcasts, connection: broadcasts.stop_all(connection, "system"))
 
 
 @app.command()
 def release() -> None:
     """Let broadcasts go on after a stop of all."""
-    _step(0, "release", lambda broadcasts, connection: broadcasts.release(connection))
+    _step(0, "released", lambda broadcasts, connection: broadcasts.release(connection))
 
 
 REFUSED = {
@@ -137,7 +137,7 @@ REFUSED = {
 }
 
 
-def _step(number: int, action: str, job: Callable[[Any, Any], object]) -> None:
+def _step(number: int, act: str, job: Callable[[Any, Any], object]) -> None:
     """Take a step and write it to the audit log; the process that sends sees it within a tenth of a second."""
     from storage.staff import Refused
 
@@ -145,7 +145,7 @@ def _step(number: int, action: str, job: Callable[[Any, Any], object]) -> None:
 
         def both(connection: Any) -> None:
             job(netra.desk.broadcasts, connection)
-            netra.audits.add(connection, "system", f"broadcast_{action}", str(number or ""))
+            netra.audits.add(connection, "system", f"broadcast_{act}", str(number or ""))
 
         try:
             netra.store.write_now(both)

@@ -27,6 +27,7 @@ REPLIES_AHEAD_SECONDS = 5.0
 MARGIN = 0.985
 CATCH_UP_SECONDS = 0.005
 """What is left of a second, about 10 ms, absorbs the network's jitter between our clock and the platform's."""
+LEAD_SECONDS = 0.1
 
 
 class Pacer:
@@ -99,9 +100,9 @@ class Pacer:
             await self._sleep(delay)
         return True
 
-    async def pause_over(self, *, at_most: float) -> None:
-        """Wait for the end of a pause, at most so many seconds."""
-        if left := self.paused:
+    async def pause_nearly_over(self, *, at_most: float) -> None:
+        """Wait until a pause has little left, time enough to prepare for its end; at most so many seconds."""
+        if (left := self.paused - LEAD_SECONDS) > 0:
             await self._sleep(min(left, at_most))
 
 

@@ -33,6 +33,18 @@ ACTIONS = {
 }
 """What can be done in each state; what a role may do is checked again when it is done."""
 
+DONE_AS = {
+    "propose": "proposed",
+    "approve": "approved",
+    "withdraw": "withdrawn",
+    "pause": "paused",
+    "resume": "resumed",
+    "cancel": "cancelled",
+    "stop_all": "stopped_all",
+    "release": "released",
+}
+"""How each is called in the audit log."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -274,7 +286,7 @@ class KeepBroadcast:
                 desk.broadcasts.stop_all(connection, account.name)
             case "release":
                 desk.broadcasts.release(connection)
-        desk.audit.add(connection, account.name, f"broadcast_{wish.action}", str(wish.number or ""), "in chat")
+        desk.audit.add(connection, account.name, f"broadcast_{DONE_AS[wish.action]}", str(wish.number or ""), "in chat")
 
     def _code_right(self, account: Account, code: str, turn: Turn) -> bool:
         """Whether the second factor was given now; in practice an account may have none yet."""

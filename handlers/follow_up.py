@@ -49,7 +49,7 @@ async def follow_up(chat: Chat) -> FollowUp | None:
     notices = ("no_more",) if chat.reads.notices(case) else ("tell_me",) if chat.channel in CHANNELS and case.status != CLOSED else ()
     wishes = (*(() if case.status == CLOSED else ("add", "photos")), "danger", "proof", *notices, "withdraw", "done")
     status = "asked" if case.whose_turn == TIPSTER and case.status != CLOSED else "new" if case.status == NEW else case.status
-    if "photos" in wishes and "next" not in chat.answers and sent_photos(chat, "more_photos"):
+    if "next" not in chat.answers and sent_photos(chat, "more_photos"):
         wish = "photos"
     else:
         wish = await chat.ask(

@@ -41,7 +41,7 @@ async def metrics(request: web.Request) -> web.StreamResponse:
 
 ADMIN, AUDITOR = frozenset({"admin"}), frozenset({"auditor"})
 FIGURES = READING | {"auditor", "admin"}
-WRITERS, TEAM = frozenset({"broadcaster"}), frozenset(ROLES)
+TEAM = frozenset(ROLES)
 DESK = READING | {"admin", "broadcaster", "approver"}
 
 ROUTES = (
@@ -107,14 +107,23 @@ ROUTES = (
     Route("POST", "/siaran/berhenti", broadcasts.stop_all, TEAM),
     Route("POST", "/siaran/lepas", broadcasts.release, broadcasts.APPROVERS),
     Route("POST", "/siaran/hubungkan", broadcasts.link, broadcasts.APPROVERS),
-    Route("GET", "/siaran/baru", broadcasts.compose, WRITERS),
-    Route("POST", "/siaran/baru", broadcasts.save, WRITERS),
-    Route("GET", "/siaran/paket", broadcasts.pack, WRITERS),
-    Route("POST", "/siaran/paket", broadcasts.take_pack, WRITERS),
+    Route("GET", "/siaran/baru", broadcasts.compose, broadcasts.WRITERS),
+    Route("POST", "/siaran/baru", broadcasts.save, broadcasts.WRITERS),
+    Route("GET", "/siaran/paket", broadcasts.pack, broadcasts.WRITERS),
+    Route("POST", "/siaran/paket", broadcasts.take_pack, broadcasts.WRITERS),
     Route("GET", "/siaran/{number}", broadcasts.show, TEAM),
-    Route("GET", "/siaran/{number}/ubah", broadcasts.compose, WRITERS),
-    Route("POST", "/siaran/{number}/ubah", broadcasts.save, WRITERS),
-    Route("POST", "/siaran/{number}/{action}", broadcasts.act, TEAM),
+    Route("GET", "/siaran/{number}/ubah", broadcasts.compose, broadcasts.WRITERS),
+    Route("POST", "/siaran/{number}/ubah", broadcasts.save, broadcasts.WRITERS),
+    Route("POST", "/siaran/{number}/ajukan", broadcasts.act, broadcasts.WRITERS),
+    Route("POST", "/siaran/{number}/ulang", broadcasts.act, broadcasts.WRITERS),
+    Route("POST", "/siaran/{number}/salin", broadcasts.act, broadcasts.WRITERS),
+    Route("POST", "/siaran/{number}/buang", broadcasts.act, broadcasts.WRITERS),
+    Route("POST", "/siaran/{number}/setujui", broadcasts.act, broadcasts.APPROVERS),
+    Route("POST", "/siaran/{number}/tarik", broadcasts.act, broadcasts.APPROVERS),
+    Route("POST", "/siaran/{number}/lanjut", broadcasts.act, broadcasts.APPROVERS),
+    Route("POST", "/siaran/{number}/uji", broadcasts.act, broadcasts.APPROVERS),
+    Route("POST", "/siaran/{number}/tahan", broadcasts.act, TEAM),
+    Route("POST", "/siaran/{number}/batal", broadcasts.act, TEAM),
 )
 """Every page and action with the roles that may use it; nothing else exists on this listener."""
 

@@ -140,7 +140,7 @@ async def stop_all(request: web.Request) -> web.StreamResponse:
 
     def stop(connection: Connection) -> None:
         desk.broadcasts.stop_all(connection, account.name)
-        panel.audit.add(connection, account.name, "broadcast_stop_all")
+        panel.audit.add(connection, account.name, "broadcast_stopped_all")
 
     await panel.store.write(stop)
     raise go("/siaran", "broadcasts_stopped")
@@ -154,7 +154,7 @@ async def release(request: web.Request) -> web.StreamResponse:
 
     def let_go(connection: Connection) -> None:
         desk.broadcasts.release(connection)
-        panel.audit.add(connection, account.name, "broadcast_release")
+        panel.audit.add(connection, account.name, "broadcast_released")
 
     await panel.store.write(let_go)
     raise go("/siaran", "broadcasts_released")
@@ -242,19 +242,14 @@ def _preview(channel: str, language: str, kind: str, text: str, at_most: int) ->
 async def act(request: web.Request) -> web.StreamResponse:
     """Take one step with a broadcast; approving, resuming and sending again ask for a fresh second factor."""
     panel, desk, account, number = request.app[PANEL], desk_of(request), who(request).account, number_of(request)
-    action, form = request.match_info["action"], await form_of(request)
-    steps = _steps(desk, account, number, form, panel.calendar)
-    if action not in steps:
-        raise web.HTTPNotFound
-    roles, needs_code, job, notice = steps[action]
-    if roles and not account.powers & roles:
-        raise web.HTTPForbidden
+    action, form = request.path.rpartition("/")[2], await form_of(request)
+    needs_code, job, notice = _steps(desk, account, number, form, panel.calendar)[action]
     if needs_code and not await confirmed(request):
         return await show(request, fault="code", status=401)
 
     def both(connection: Connection) -> int:
         result = job(connection)
-        panel.audit.add(connection, account.name, f"broadcast_{action}", str(number))
+        panel.audit.add(connection, account.name, notice, str(number))
         return result or number
 
     try:
@@ -264,12 +259,12 @@ async def act(request: web.Request) -> web.StreamResponse:
     raise go("/siaran" if action == "buang" else f"/siaran/{led_to}", notice)
 
 
-Step = tuple[frozenset[str], bool, Callable[[Connection], int | None], str]
+Step = tuple[bool, Callable[[Connection], int | None], str]
 
 
 def _steps(desk: Desk, account: Account, number: int, form: Mapping[str, str], calendar: Calendar) -> Mapping[str, Step]:
-    """What can be done: who may (nobody named: everyone on the team), whether a code is asked for, how, and what is said then."""
-    broadcasts, anyone = desk.broadcasts, frozenset[str]()
+    """What can be done: whether a code is asked for, how, and what is said then; who may is in the panel's table of routes."""
+    broadcasts = desk.broadcasts
 
     def approve(connection: Connection) -> None:
         broadcasts.approve(connection, number, account.name, form.get("seen", ""))
@@ -285,16 +280,16 @@ def _steps(desk: Desk, account: Account, number: int, form: Mapping[str, str], c
         return broadcasts.copy(connection, number, account.name, replace(found.draft.when, day=day, last=day, label=label))
 
     return {
-        "ajukan": (WRITERS, False, lambda connection: broadcasts.propose(connection, number), "broadcast_proposed"),
-        "setujui": (APPROVERS, True, approve, "broadcast_approved"),
-        "tarik": (APPROVERS, False, lambda connection: broadcasts.withdraw(connection, number), "broadcast_withdrawn"),
-        "tahan": (anyone, False, lambda connection: broadcasts.pause(connection, number, "by_staff"), "broadcast_paused"),
-        "lanjut": (APPROVERS, True, lambda connection: broadcasts.resume(connection, number), "broadcast_resumed"),
-        "batal": (anyone, False, lambda connection: broadcasts.cancel(connection, number), "broadcast_cancelled"),
-        "uji": (APPROVERS, False, lambda connection: broadcasts.ask_test(connection, number, account.id), "broadcast_tested"),
-        "ulang": (WRITERS, True, lambda connection: broadcasts.again(connection, number, account.name), "broadcast_again"),
-        "salin": (WRITERS, False, copies, "broadcast_copied"),
-        "buang": (WRITERS, False, lambda connection: broadcasts.remove(connection, number), "broadcast_removed"),
+        "ajukan": (False, lambda connection: broadcasts.propose(connection, number), "broadcast_proposed"),
+        "setujui": (True, approve, "broadcast_approved"),
+        "tarik": (False, lambda connection: broadcasts.withdraw(connection, number), "broadcast_withdrawn"),
+        "tahan": (False, lambda connection: broadcasts.pause(connection, number, "by_staff"), "broadcast_paused"),
+        "lanjut": (True, lambda connection: broadcasts.resume(connection, number), "broadcast_resumed"),
+        "batal": (False, lambda connection: broadcasts.cancel(connection, number), "broadcast_cancelled"),
+        "uji": (False, lambda connection: broadcasts.ask_test(connection, number, account.id), "broadcast_tested"),
+        "ulang": (True, lambda connection: broadcasts.again(connection, number, account.name), "broadcast_again"),
+        "salin": (False, copies, "broadcast_copied"),
+        "buang": (False, lambda connection: broadcasts.remove(connection, number), "broadcast_removed"),
     }
 
 
@@ -380,7 +375,7 @@ async def save(request: web.Request) -> web.StreamResponse:
         kept = desk.broadcasts.save(connection, replace(draft, again=before.draft.again if before else 0), account.name, number)
         if step == "propose":
             desk.broadcasts.propose(connection, kept)
-        panel.audit.add(connection, account.name, f"broadcast_{'proposed' if step == 'propose' else 'saved'}", str(kept))
+        panel.audit.add(connection, account.name, "broadcast_proposed" if step == "propose" else "broadcast_saved", str(kept))
         return kept
 
     try:

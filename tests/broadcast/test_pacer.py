@@ -109,7 +109,8 @@ async def test_long_pause_gives_bulk_back() -> None:
     pacer = Pacer(10, monotonic=time, sleep=time.sleep)
     pacer.pause(30)
     assert not await pacer.wait_behind(longest=0.5)
-    await pacer.pause_over(at_most=60)
+    await pacer.pause_nearly_over(at_most=60)
+    assert 0 < pacer.paused <= 0.5
     assert await pacer.wait_behind(longest=0.5)
 
 

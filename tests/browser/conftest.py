@@ -68,9 +68,9 @@ def netra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     process.stdout.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium of the system."""
+    """A headless Chromium of the system; ended with its module, because the driver's event loop stands in the way of other tests."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert path, "no Chromium: run `make browser`"
     with sync_playwright() as playwright:

@@ -116,7 +116,8 @@ def test_staff_read_the_tip_and_the_tipster_reads_their_answer(browser: Browser,
     shoot(staff, "panel-inbox")
     staff.locator("main li, main tr, main article").filter(has_text="Metro").locator("h2 a").first.click()
     expect(staff.locator("main")).to_contain_text("Camat membagikan stiker bergambar calon")
-    assert staff.locator("main img").first.evaluate("picture => picture.complete && picture.naturalWidth > 0")
+    expect(staff.locator("main img").first).to_have_js_property("complete", True)
+    assert staff.locator("main img").first.evaluate("picture => picture.naturalWidth") > 0
     shoot(staff, "panel-case")
     staff.locator(".panel-tipster textarea").fill("Terima kasih. Di balai desa mana kejadiannya?")
     staff.locator(".panel-tipster button").click()

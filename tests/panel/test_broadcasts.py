@@ -115,7 +115,7 @@ def test_two_people_and_a_fresh_code(house: House, browser: Open, rina: Browser)
     page = budi.post(f"/siaran/{number}/setujui", {"seen": seen, "code": budi.code("budi")})
     assert "Ditulis rina, disetujui budi" in page.text
     assert state(house, number) == "approved"
-    assert [act.action for act in house.acts() if act.action.startswith("broadcast")] == ["broadcast_setujui", "broadcast_proposed"]
+    assert [act.action for act in house.acts() if act.action.startswith("broadcast")] == ["broadcast_approved", "broadcast_proposed"]
 
 
 def test_edit_voids_the_approval(house: House, browser: Open, rina: Browser) -> None:

@@ -37,6 +37,7 @@ class Filled:
             "photo": self.photo,
             "account": "00" * 16,
             "approval": "00" * 16,
+            "number": "1",
         }
         return re.sub(r"\{(\w+)\}", lambda match: names[match[1]], route.path)
 
