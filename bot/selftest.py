@@ -145,7 +145,7 @@ def denied() -> Iterator[Check]:
     decoder = Path(vault.__file__).with_name("decoder.py")
     with tempfile.TemporaryDirectory() as folder:
         run = subprocess.run(
-            [sys.executable, "-I", "-c", PROBE, str(decoder), str(Path(folder) / "written")], capture_output=True, timeout=30, check=False
+            [sys.executable, "-I", "-c", PROBE, str(decoder), str(Path(folder) / "written")], capture_output=True, timeout=120, check=False
         )
     try:
         found: dict[str, str] = json.loads(run.stdout)

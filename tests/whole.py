@@ -190,7 +190,7 @@ class Person:
         labels = self.labels
         if "Kirim" in labels:
             self.taps("Kirim")
-        elif self.asked.startswith("tip.photos"):
+        elif self.asked.startswith("tip.photos") and "Selesai" in labels:
             if story.photos:
                 self.sends(story.photos.pop(0))
             else:
