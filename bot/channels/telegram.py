@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 from aiohttp import web
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, MenuButtonCommands
+from telegram import Bot, MenuButtonCommands
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, TelegramError
 from yarl import URL
 
@@ -52,6 +52,7 @@ BUSY_SECONDS = 3.0
 HELD_BACK = 100
 """So many messages of one chat that sends too much wait for their turn while polling; what is above is passed over."""
 DELETE_AT_ONCE = 100
+NO_PREVIEW = json.dumps({"is_disabled": True})
 LONG_LABEL = 18
 """Two labels up to this length fit beside each other on a phone."""
 PENDING_MANY = 100
@@ -342,14 +343,14 @@ class Telegram:
         before, sent = self._partly.pop(address.chat, (outbound, []))
         if before != outbound:
             sent = []
-        keyboard = _keyboard(laid.buttons) if laid.shown_as == "buttons" else None
+        keyboard = _keyboard(laid.buttons) if laid.shown_as == "buttons" else ""
         for index, text in enumerate(texts[len(sent) :], start=len(sent) + 1):
             try:
                 sent.append(
                     await self._send(
                         address.chat,
                         to_html(text, outbound.secret),
-                        keyboard if index == len(texts) else None,
+                        keyboard if index == len(texts) else "",
                         outbound.secret,
                         outbound.paid,
                     )
@@ -360,19 +361,16 @@ class Telegram:
                 raise
         return sent
 
-    async def _send(self, chat: str, text: str, keyboard: InlineKeyboardMarkup | None, secret: bool, paid: bool) -> str:
+    async def _send(self, chat: str, text: str, keyboard: str, secret: bool, paid: bool) -> str:
         for last in (False, True):
             try:
-                message = await self._bot.send_message(
-                    _chat_id(chat),
-                    text,
-                    parse_mode="HTML",
-                    link_preview_options=LinkPreviewOptions(is_disabled=True),
-                    protect_content=secret or None,
-                    allow_paid_broadcast=paid or None,
-                    reply_markup=keyboard,
-                )
-                return str(message.message_id)
+                # By hand: the library's way costs half a millisecond a message, most of it for an answer that nobody reads.
+                parameters = {"chat_id": str(_chat_id(chat)), "text": text, "parse_mode": "HTML", "link_preview_options": NO_PREVIEW}
+                parameters |= {"protect_content": "true"} if secret else {}
+                parameters |= {"allow_paid_broadcast": "true"} if paid else {}
+                parameters |= {"reply_markup": keyboard} if keyboard else {}
+                message = await self._http.call(f"{self._methods}/sendMessage", parameters)
+                return str(message["message_id"])
             except ChatMigrated as moved:
                 trouble = SendError("stopped", code="moved")
                 chat = str(moved.new_chat_id)
@@ -517,10 +515,10 @@ def to_html(spans: Sequence[Span], secret: bool = False) -> str:
     return "".join(pieces)
 
 
-def _keyboard(buttons: Sequence[Button]) -> InlineKeyboardMarkup:
+def _keyboard(buttons: Sequence[Button]) -> str:
     row = 1 if any(len(button.label) > LONG_LABEL for button in buttons) else 2
-    keys = [InlineKeyboardButton(button.label, callback_data=button.token) for button in buttons]
-    return InlineKeyboardMarkup([keys[start : start + row] for start in range(0, len(keys), row)])
+    keys = [{"text": button.label, "callback_data": button.token} for button in buttons]
+    return json.dumps({"inline_keyboard": [keys[start : start + row] for start in range(0, len(keys), row)]})
 
 
 def _chat_id(chat: str) -> int:
