@@ -55,7 +55,8 @@ def test_a_decoder_without_limits_is_found_out(monkeypatch: pytest.MonkeyPatch, 
     source = Path(decoder.__file__).read_text("utf-8")
     loose.write_text(source.replace("resource.setrlimit(limit, (value, value))", "pass").replace("\n    shut_in()\n", "\n"), "utf-8")
     monkeypatch.setattr(vault, "__file__", str(tmp_path / "vault.py"))
-    assert "the picture decoder cannot open a file" in wrong(selftest.denied())
+    found = list(selftest.denied())
+    assert "the picture decoder cannot open a file" in wrong(found), found
 
 
 def test_a_wrong_answer_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
