@@ -15,6 +15,7 @@ $(VENV)/run-ready: requirements.txt pyproject.toml
 	@$(BIN)/python -c 'import sys; assert sys.version_info >= (3, 11), "Netra needs Python 3.11 or newer"'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q bot handlers faq storage panel  # a service may not write beside its program
 	@touch $@
 
 $(VENV)/test-ready: requirements-dev.txt $(VENV)/run-ready
@@ -40,8 +41,8 @@ lint: $(VENV)/test-ready ## Format and lint
 types: $(VENV)/test-ready ## Check types strictly
 	$(BIN)/mypy
 
-bench: $(VENV)/test-ready ## Measure the update path and the start beside their peers (bench/README.md has the rest)
-	@for name in updates startup; do echo "== bench.$$name, $$(date +%F)"; $(BIN)/python -m bench.$$name || exit 1; done | tee bench/RESULTS.txt
+bench: $(VENV)/test-ready ## Measure every goal in its short form and write the tables (bench/README.md has the long forms)
+	@$(BIN)/python -m bench
 
 requirements: ## Renew the pinned requirements (needs uv)
 	uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make requirements' -o requirements.txt

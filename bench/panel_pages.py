@@ -3,7 +3,8 @@
     python -m bench.panel_pages [TIPS]
 
 Makes an installation in a temporary folder, fills it with TIPS tips (10,000 unless told) of one team, signs in as practice mode does,
-and asks for each page several times. Prints the median and the slowest time, and the growth of the process' memory.
+and asks for each page several times. Prints the median and the slowest time, and how much memory the process holds after each page:
+asking for a page again must not need more.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -42,6 +44,8 @@ from storage.store import Store
 from storage.vault import EpochKeys, Keys, Receipt
 
 ROUNDS = 7
+READERS, SOAK_ROUNDS, SOAKS = 8, 2, 3
+"""So many people read so many pages at once, so often: memory that grows each time is lost."""
 CHAT = Address("web", "bench")
 WHATS = (
     "Camat membagikan beras bergambar calon kepada warga saat penyaluran bantuan di balai desa.",
@@ -96,8 +100,31 @@ def fill(store: Store, cases: Cases, conversations: Conversations, tips: int) ->
     return last
 
 
-async def measure(url: str, name: str, passphrase: str, case: bytes) -> list[tuple[str, float, float, int]]:
-    """Median and slowest milliseconds of each page, and its size."""
+def held() -> float:
+    """MiB of memory that the process holds now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def cpu_since(spent: float) -> float:
+    """Milliseconds of processor time since then."""
+    return (time.process_time() - spent) * 1000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A page: milliseconds (median, slowest, of processor time), bytes, and the memory held after the first and the last request."""
+
+    path: str
+    median: float
+    slowest: float
+    cpu: float
+    size: int
+    first: float
+    last: float
+
+
+async def measure(url: str, name: str, passphrase: str, case: bytes) -> list[Measured]:
+    """Ask for every page."""
     found = []
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
         headers = {"Origin": url, "Sec-Fetch-Site": "same-origin"}
@@ -124,20 +151,35 @@ async def measure(url: str, name: str, passphrase: str, case: bytes) -> list[tup
             "/statistik",
             "/audit",
         ):
-            times, size = [], 0
+            times, size, after = [], 0, []
+            spent = time.process_time()
             for _ in range(ROUNDS):
                 started = time.perf_counter()
                 async with client.get(url + path) as answer:
                     size = len(await answer.read())
                     assert answer.status == 200, (path, answer.status)
                 times.append((time.perf_counter() - started) * 1000)
-            found.append((path.replace(case.hex(), "..."), statistics.median(times), max(times), size))
+                after.append(held())
+            path = path.replace(case.hex(), "...")
+            found.append(Measured(path, statistics.median(times), max(times), cpu_since(spent) / ROUNDS, size, after[0], after[-1]))
         async with client.get(url + here) as answer:
             photos = re.findall(r'src="(/laporan/\w+/foto/[^"]+)"', await answer.text())
-        started = time.perf_counter()
+
+        async def read() -> None:
+            for path in ("/laporan?map=all", "/laporan?map=all&daerah=Kabupaten+3", here) * SOAK_ROUNDS:
+                async with client.get(url + path) as answer:
+                    await answer.read()
+
+        for soak in range(1, SOAKS + 1):
+            before, started, spent = held(), time.perf_counter(), time.process_time()
+            await asyncio.gather(*(read() for _ in range(READERS)))
+            took, name = (time.perf_counter() - started) * 1000, f"{READERS} readers, {3 * SOAK_ROUNDS} pages each, time {soak}"
+            found.append(Measured(name, took, took, cpu_since(spent), 0, before, held()))
+        before, started, spent = held(), time.perf_counter(), time.process_time()
         for path in photos:
             await (await client.get(url + path)).read()
-        found.append((f"{len(photos)} small photos", (time.perf_counter() - started) * 1000, 0.0, 0))
+        took = (time.perf_counter() - started) * 1000
+        found.append(Measured(f"{len(photos)} small photos", took, took, cpu_since(spent), 0, before, held()))
     return found
 
 
@@ -163,10 +205,12 @@ async def main(tips: int) -> None:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for path, median, slowest, size in await measure(url, *first, case):
-            print(f"{path:45} median {median:8.1f} ms   slowest {slowest:8.1f} ms   {size / 1024:7.0f} KiB")
-        print(f"peak memory grew by {(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024:.0f} MiB while measuring")
+        print(f"{held():.0f} MiB held before the first page")
+        for page in await measure(url, *first, case):
+            print(
+                f"{page.path:45} median {page.median:8.1f} ms   slowest {page.slowest:8.1f} ms   cpu {page.cpu:8.1f} ms"
+                f"   {page.size / 1024:7.0f} KiB   held {page.first:5.0f} MiB before, {page.last:5.0f} MiB after all"
+            )
         await runner.cleanup()
         store.close()
 

@@ -7,6 +7,7 @@ would be sent is counted as sent. The peers stand for what most Python bots do.
 from __future__ import annotations
 
 import asyncio
+import gc
 import hmac
 import json
 import sys
@@ -94,7 +95,9 @@ async def netra(port: int, folder: Path, url: str) -> None:
     engine = connect(settings.url())
     migrate(engine)
     engine.dispose()
-    async with running(build(settings), panel=False):
+    program = build(settings)
+    gc.freeze()  # as `bot.serve` does
+    async with running(program, panel=False):
         await asyncio.Event().wait()
 
 

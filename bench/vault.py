@@ -2,8 +2,9 @@
 
     python -m bench.vault [TIMES]
 
-Prints the median and the slowest of TIMES runs (7 unless told) in CPU and wall time, and what a tip with ten photos of 12 megapixels takes
-in time and in bytes: decoded and cleaned, kept as a draft, sealed as a case, opened by its receiver, exported, and backed up.
+Prints the median and the slowest of TIMES runs (7 unless told) in CPU and wall time; the ratio between a code that opens a case and one
+that opens none, tried by turns from the door to whether there is a case; and what a tip with ten photos of 12 megapixels takes in time and
+in bytes: decoded and cleaned, kept as a draft, sealed as a case, opened by its receiver, exported, and backed up.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from zoneinfo import ZoneInfo
 
 from PIL import Image, ImageFilter
 
-from bot.messages import Address
+from bot.messages import Address, Inbound
+from bot.receipts import CodeSessions
 from storage import backup
 from storage.age import Recovery, public_of
 from storage.cases import Cases, NewTip
 from storage.conversations import Conversations
-from storage.evidence import Cleaner
+from storage.evidence import Cleaned, Cleaner
 from storage.export import export_case, open_export
 from storage.models import Table
 from storage.originals import Waiting
@@ -42,13 +44,13 @@ PASSPHRASE = "empat kuda lari di pantai"
 CHAT = Address("telegram", "1")
 
 
-def photo(seed: int) -> bytes:
-    """A picture of 12 megapixels that compresses about as a camera's does."""
+def photo(seed: int, grain: float = 0.06) -> bytes:
+    """A picture of 12 megapixels that compresses about as a camera's does: to 5 MB, with little grain to 2 MB."""
     chance = random.Random(seed)
     small = Image.frombytes("RGB", (400, 300), chance.randbytes(400 * 300 * 3)).resize((4000, 3000)).filter(ImageFilter.GaussianBlur(2))
-    grain = Image.frombytes("L", (4000, 3000), chance.randbytes(4000 * 3000)).convert("RGB")
+    noise = Image.frombytes("L", (4000, 3000), chance.randbytes(4000 * 3000)).convert("RGB")
     out = io.BytesIO()
-    Image.blend(small, grain, 0.06).save(out, "JPEG", quality=92)
+    Image.blend(small, noise, grain).save(out, "JPEG", quality=92)
     return out.getvalue()
 
 
@@ -78,7 +80,39 @@ def main(times: int) -> None:
     repeated("receipt code: Argon2id 64 MiB, t=3", times, lambda: receipts.derive(receipts.hashed(new_code())))
     repeated("login: Argon2id 256 MiB, t=3", times, lambda: derive_passphrase(PASSPHRASE, salt))
     with tempfile.TemporaryDirectory() as name:
+        known_and_unknown(Path(name), receipts, max(3 * times, 21))
+    with tempfile.TemporaryDirectory() as name:
         ten_photos(Path(name), receipts)
+
+
+def known_and_unknown(folder: Path, receipts: Receipts, times: int) -> None:
+    """How much longer a code takes that opens a case than one that opens none."""
+    store, epochs = Store(f"sqlite:///{folder / 'netra.db'}"), EpochKeys(folder / "run", lambda: NOW)
+    store.write_now(lambda connection: Table.metadata.create_all(connection))
+    store.write_now(lambda connection: add(connection, "penelaah", ["reviewer"], "", PASSPHRASE))
+    cases = Cases(Conversations(epochs), lambda: NOW)
+    receipts.refill()
+    fresh = receipts.take()
+    assert fresh is not None
+    tip = NewTip(NOW.date(), "id", {"what": "x" * 500, "when": "2024-11-17"}, (), "")
+    store.write_now(lambda connection: cases.open(connection, CHAT, tip, fresh.receipt))
+
+    def tried(code: str) -> float:
+        """CPU milliseconds from a typed code to whether there is a case: what `Worker` does before the turn."""
+        sessions = CodeSessions(receipts)
+        begun = time.process_time()
+        handle = sessions.at_the_door(Inbound(CHAT, "1", text=code)).receipt
+        sessions.derive(handle, CHAT, lambda receipt: store.read_now(lambda connection: cases.known(connection, receipt)))
+        return 1000 * (time.process_time() - begun)
+
+    known, unknown = list[float](), list[float]()
+    for number in range(times):
+        for column, code in ((known, fresh.code), (unknown, new_code()))[:: 1 if number % 2 else -1]:
+            column.append(tried(code))
+    one, other = statistics.median(known), statistics.median(unknown)
+    low, middle, high = statistics.quantiles([first / second for first, second in zip(known, unknown, strict=True)], n=4)
+    print(f"code of a case / of none: {one:.1f} / {other:.1f} ms CPU, ratio {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
+    store.close()
 
 
 def ten_photos(folder: Path, receipts: Receipts) -> None:
@@ -98,16 +132,17 @@ def ten_photos(folder: Path, receipts: Receipts) -> None:
     before = database.stat().st_size
     cleaned = told("decode and clean ten photos (children)", lambda: [cleaner.clean_now(one) for one in photos])
     print(f"ten photos cleaned: {sum(len(one.jpeg) for one in cleaned) / 1e6:.1f} MB")
-    kept = told(
-        "keep them as a draft",
-        lambda: [
-            store.write_now(
-                lambda connection, one=one: conversations.keep_photo(connection, CHAT, secrets.token_bytes(16), one.jpeg, one.facts)
-            )
-            for one in cleaned
-        ],
-    )
-    told("lock ten originals for the offline key", lambda: [waiting.hold(CHAT, one, data) for one, data in zip(kept, photos, strict=True)])
+
+    def keep(one: Cleaned) -> str:
+        name = secrets.token_bytes(16)
+        return store.write_now(lambda connection: conversations.keep_photo(connection, CHAT, name, one.jpeg, one.facts))
+
+    def lock_away() -> None:
+        for one, data in zip(kept, photos, strict=True):
+            waiting.hold(CHAT, one, data)
+
+    kept = told("keep them as a draft", lambda: [keep(one) for one in cleaned])
+    told("lock ten originals for the offline key", lock_away)
     receipts.refill()
     fresh = receipts.take()
     assert fresh is not None

@@ -1,8 +1,8 @@
 """The delivery of broadcasts: claimed, paced, sent, settled. `docs/broadcasts.md` has the reasons and what each step costs when it fails.
 
-One run per broadcast, one walk per channel. A walk claims a page of at most 100 ms of slots in one commit (which also settles what came
-back), sends it at the pace of the channel behind all replies, and claims the next page meanwhile. Recipients come in pages; at no time
-does memory hold more than a few of them.
+One run per broadcast, one walk per channel. A walk claims at most 100 ms of slots in one commit (which also settles what came back), sends
+them at the pace of the channel behind all replies, and claims the next meanwhile. Recipients come in pages; at no time does memory hold
+more than a few of them. Where several processes send, a walk is of one page, and each page is a job that any of them may take.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 
 from bot.channels import Channel
 from bot.channels.limits import SendError
+from bot.jobs import Jobs
 from bot.logs import log
 from bot.messages import Address, Button, Outbound, Span
 from bot.metrics import SENT
@@ -27,6 +28,7 @@ from bot.pacer import Pacer, Recent
 from bot.texts import Template, Texts
 from storage.broadcasts import Broadcast, Broadcasts, Claim, Outcome, Recipient
 from storage.drafts import Draft
+from storage.pages import Page, Stretch, ahead, close_page, lay_out, open_page
 from storage.staff import Refused
 from storage.staff_chats import StaffChats
 from storage.store import Store
@@ -44,6 +46,9 @@ TRIES = {"down": 6, "throttled": 20}
 """So often a message that was certainly not delivered is tried again, then it counts as failed."""
 SURGE_OF, SURGE_AT_LEAST, SURGE_SHARE = 200, 50, 0.3
 """Of the last 200 results (at least 50) so many may be bad, then the broadcast pauses itself."""
+PAGE_JOB = "broadcast_page"
+PAGES_PER_WORKER = 2
+"""So many pages does a process walk at once, so that the end of one leaves no gap."""
 STOP_TOKEN = "/berhenti"  # noqa: S105 - the token of a button
 BAD = frozenset({"failed", "uncertain", "stopped"})
 
@@ -71,7 +76,15 @@ class Broadcaster:
         self.runner = secrets.token_hex(16)
         self.woken = asyncio.Event()
         self._runs: dict[int, asyncio.Task[None]] = {}
+        self._jobs: Jobs | None = None
+        self._workers: Callable[[Connection], int] = lambda connection: 1
+        self._pages: set[asyncio.Task[None]] = set()
+        self._measured: dict[int, tuple[float, int]] = {}
         self._watch: asyncio.Task[None] | None = None
+
+    def share(self, jobs: Jobs, workers: Callable[[Connection], int]) -> None:
+        """From now on lay broadcasts out as pages that so many processes walk; each takes the jobs named `PAGE_JOB` to `walk_page`."""
+        self._jobs, self._workers = jobs, workers
 
     async def start(self) -> None:
         """Look for what is due, now and every second; a broadcast that an earlier process left goes on."""
@@ -83,7 +96,7 @@ class Broadcaster:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        runs = list(self._runs.values())
+        runs = [*self._runs.values(), *self._pages]
         for run in runs:
             run.cancel()
         await asyncio.gather(*runs, return_exceptions=True)
@@ -104,17 +117,21 @@ class Broadcaster:
                     trouble = type(error).__name__
                     log.error("broadcasts not looked at", error=trouble)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.woken.wait(), TICK_SECONDS)
+                async with asyncio.timeout(TICK_SECONDS):  # `wait_for` would lose a cancellation that comes with the wake-up
+                    await self.woken.wait()
 
     async def tick(self) -> None:
         """Begin every run that is due and not running here, and send the test messages that are asked for."""
-        due = await self.store.write(lambda connection: self.broadcasts.due(connection, self.runner, alone=self.alone))
+        alone = self.alone or self._jobs is not None  # then the one that leads lays out, and whoever walks holds a page
+        due = await self.store.write(lambda connection: self.broadcasts.due(connection, self.runner, alone=alone))
         for broadcast in due:
-            if broadcast.id not in self._runs:
+            if self._jobs is not None:
+                await self._look_after(broadcast)
+            elif broadcast.id not in self._runs:
                 task = asyncio.get_running_loop().create_task(self._run(broadcast))
                 self._runs[broadcast.id] = task
                 task.add_done_callback(lambda _, number=broadcast.id: self._runs.pop(number, None))  # type: ignore[misc]
-        if not self._runs:
+        if not self._runs and not self._pages:
             self.broadcasts.subscribers.gone.clear()
         await self._send_tests()
 
@@ -128,7 +145,7 @@ class Broadcaster:
         spent = await self.store.read(lambda connection: _spent(self.broadcasts, connection, broadcast.id))
         if uncertain:
             log.warning("deliveries of an earlier run are uncertain", broadcast=broadcast.id, number=uncertain)
-        run = _Run(self, broadcast, spent)
+        run = _Run(self, broadcast, spent, self.runner)
         walks = [asyncio.get_running_loop().create_task(run.walk(channel)) for channel in broadcast.draft.channels]
         try:
             await asyncio.gather(*walks)
@@ -143,6 +160,71 @@ class Broadcaster:
         if await self.store.write(lambda connection: self.broadcasts.finish(connection, broadcast, self.runner)):
             log.info("broadcast done", broadcast=broadcast.id)
 
+    # --- several processes ------------------------------------------------------------------------------------------------------------
+
+    async def _look_after(self, broadcast: Broadcast) -> None:
+        """Have enough pages laid out, say how fast it goes, and end the broadcast when nobody is left."""
+        await self._lay_out(broadcast)
+        at, settled = self._measured.get(broadcast.id, (0.0, 0))
+        now = time.monotonic()
+        if now - at >= RATE_SECONDS:
+            results = await self.store.read(lambda connection: self.broadcasts.results(connection, broadcast.id))
+            rate = int((results.settled - settled) * 60 / (now - at)) if at else 0
+            self._measured[broadcast.id] = (now, results.settled)
+            await self.store.write(lambda connection: self.broadcasts.measured(connection, broadcast.id, rate))
+        if await self.store.write(lambda connection: self.broadcasts.finish(connection, broadcast, self.runner)):
+            self._measured.pop(broadcast.id, None)
+            log.info("broadcast done", broadcast=broadcast.id)
+
+    async def _lay_out(self, broadcast: Broadcast) -> None:
+        """Have a job for every page that waits, and pages enough for every process."""
+
+        def sketch(connection: Connection) -> list[Stretch]:
+            return ahead(connection, self.broadcasts, broadcast, PAGES_PER_WORKER * max(1, self._workers(connection)))
+
+        def lay(connection: Connection) -> None:
+            assert self._jobs is not None
+            for page, turn in lay_out(connection, broadcast.id, stretches, self.broadcasts.now()):
+                self._jobs.defer(connection, PAGE_JOB, broadcast=broadcast.id, page=page, turn=turn)
+
+        stretches = await self.store.read(sketch)
+        await self.store.write(lay)
+
+    async def walk_page(self, *, broadcast: int, page: int, turn: int) -> None:
+        """The job of a page: walk what is left of it, then let it go; nothing when another job has it."""
+        task = asyncio.get_running_loop().create_task(self._walk_page(broadcast, page, turn))
+        self._pages.add(task)
+        task.add_done_callback(self._page_ended)
+        try:
+            await asyncio.wait([task])
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+    def _page_ended(self, task: asyncio.Task[None]) -> None:
+        self._pages.discard(task)
+        if not self._pages and not self._runs:
+            self.broadcasts.subscribers.gone.clear()
+
+    async def _walk_page(self, number: int, part: int, turn: int) -> None:
+        runner = secrets.token_hex(16)
+        page = await self.store.write(lambda connection: open_page(connection, self.broadcasts, number, part, turn, runner))
+        if page is None:
+            return
+        if page.doubtful:
+            log.warning("deliveries of an earlier run are uncertain", broadcast=number, number=page.doubtful)
+        spent = await self.store.read(lambda connection: _spent(self.broadcasts, connection, number))
+        walk = _Walk(_Run(self, page.broadcast, spent, runner), page.channel, page)
+        try:
+            await walk.go()
+        finally:
+            again = self.broadcasts.now() + int(walk.again) if walk.again else 0
+            await self.store.write(lambda connection: close_page(connection, number, part, runner, again))
+        await self._lay_out(page.broadcast)
+
     # --- messages ------------------------------------------------------------------------------------------------------------------
 
     def message(self, draft: Draft, channel: str, language: str, *, in_window: bool) -> Outbound | None:
@@ -152,7 +234,7 @@ class Broadcaster:
             if text is None:
                 return None
             label = self.texts.plain(language, "subscribe.stop_button")
-            return Outbound(self._with_footer(text, language), (Button(STOP_TOKEN, label),), paid=self.paid)
+            return Outbound(self._with_footer(text, language), (Button(STOP_TOKEN, label),), paid=self.paid, many=True)
         said = draft.whatsapp.get(language) or draft.whatsapp.get("id")
         if said is None:
             return None
@@ -173,7 +255,7 @@ class Broadcaster:
             if address is None or outbound is None or address.channel not in self.channels:
                 continue
             try:
-                await self.pacers[address.channel].wait()
+                await self.pacers[address.channel].reply()
                 await self.channels[address.channel].send(address, outbound)
             except SendError as error:
                 log.warning("test message not sent", broadcast=number, trouble=error.trouble, code=error.code)
@@ -205,9 +287,9 @@ class _Lane:
 class _Run:
     """One broadcast while this process sends it."""
 
-    def __init__(self, owner: Broadcaster, broadcast: Broadcast, spent: int) -> None:
+    def __init__(self, owner: Broadcaster, broadcast: Broadcast, spent: int, runner: str) -> None:
         self.o, self.b, self.draft = owner, broadcast, broadcast.draft
-        self.spent = spent
+        self.spent, self.runner = spent, runner
         self.results: deque[bool] = deque(maxlen=SURGE_OF)
         self.halted = False
         self._messages: dict[tuple[str, str, bool], Outbound | None] = {}
@@ -238,16 +320,19 @@ class _Run:
 
 
 class _Walk:
-    """One channel's part of a run."""
+    """One channel's part of a run, or one page."""
 
-    def __init__(self, run: _Run, channel: str) -> None:
-        self.run, self.o, self.b, self.name = run, run.o, run.b, channel
+    def __init__(self, run: _Run, channel: str, page: Page | None = None) -> None:
+        self.run, self.o, self.b, self.name, self.page = run, run.o, run.b, channel, page
         self.channel = self.o.channels.get(channel)
         self.pacer = self.o.pacers.get(channel)
         rate = self.pacer.rate if self.pacer is not None else 10 * CANDIDATES
-        self.page = max(1, int(rate * CLAIM_SECONDS))
-        self.wire = int(min(max(rate * ON_THE_WIRE_SECONDS, 32), ON_THE_WIRE_AT_MOST))
-        self.lanes = {zone: _Lane() for zone in self.b.draft.audience.zones}
+        beside = 1 if page is None else PAGES_PER_WORKER
+        self.at_once = max(1, int(rate * CLAIM_SECONDS) // beside)
+        self.wire = int(min(max(rate * ON_THE_WIRE_SECONDS, 32), ON_THE_WIRE_AT_MOST)) // beside
+        self.lanes = {zone: _Lane() for zone in self.b.draft.audience.zones} if page is None else {page.zone: _Lane(last=page.cursor)}
+        self.again = 0.0
+        """Seconds after which a page that was let go has more to walk."""
         self.settled: list[Outcome] = []
         self.sending: set[asyncio.Task[None]] = set()
         self.retry_at: int | None = 0
@@ -272,6 +357,9 @@ class _Walk:
                 elif not self.settled:
                     seconds = self._until_more()
                     if seconds is None:
+                        break
+                    if self.page is not None and seconds > NAP_SECONDS:
+                        self.again = seconds
                         break
                     await self._nap(seconds)
                 claim = await self._next_claim()
@@ -313,14 +401,15 @@ class _Walk:
                     connection,
                     self.b,
                     self.name,
-                    self.o.runner,
+                    self.run.runner,
                     zones=zones,
                     lane=zone,
                     names=names,
-                    retries=self.page if retry else 0,
+                    retries=self.at_once if retry else 0,
                     lane_over=over,
                     settled=settled,
                     rate=rate,
+                    page=self.page.number if self.page else 0,
                 )
             )
         except BaseException:
@@ -335,16 +424,16 @@ class _Walk:
             lane = self.lanes[zone]
             if lane.over:
                 continue
-            if len(lane.names) < self.page and not lane.read_to_end:
+            if len(lane.names) < self.at_once and not lane.read_to_end:
                 found = await self.o.store.read(
                     lambda connection, zone=zone, lane=lane: self.o.broadcasts.candidates(  # type: ignore[misc]
-                        connection, self.b, self.name, zone, after=lane.last, limit=CANDIDATES
+                        connection, self.b, self.name, zone, after=lane.last, limit=CANDIDATES, last=self.page.last if self.page else b""
                     )
                 )
                 lane.names.extend(found)
                 lane.last = found[-1] if found else lane.last
                 lane.read_to_end = len(found) < CANDIDATES
-            names = [lane.names.popleft() for _ in range(min(self.page, len(lane.names)))]
+            names = [lane.names.popleft() for _ in range(min(self.at_once, len(lane.names)))]
             lane.over = lane.read_to_end and not lane.names
             return zone, names, lane.over
         return "", [], False
@@ -359,10 +448,10 @@ class _Walk:
         return min(waits) if waits else None
 
     def _rate(self) -> int:
-        """Messages a minute since the last measure, when it is time for another; else 0."""
+        """Messages a minute since the last measure, when it is time for another; else 0, as for a page."""
         at, sent = self.measured
         now = time.monotonic()
-        if now - at < RATE_SECONDS:
+        if self.page is not None or now - at < RATE_SECONDS:
             return 0
         self.measured = (now, self.sent)
         return max(1, int((self.sent - sent) * 60 / (now - at)))
@@ -376,7 +465,8 @@ class _Walk:
     async def _nap(self, seconds: float) -> None:
         if seconds > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.o.woken.wait(), min(seconds, NAP_SECONDS))
+                async with asyncio.timeout(min(seconds, NAP_SECONDS)):
+                    await self.o.woken.wait()
 
     # --- sending -------------------------------------------------------------------------------------------------------------------
 

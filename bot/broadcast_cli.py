@@ -22,7 +22,7 @@ def opened() -> Any:
 
 def failed(sentence: str) -> Exception:
     """A failure in one line."""
-    from bot.cli import Failed
+    from bot.serve import Failed
 
     return Failed(sentence)
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from bot import cli_vault
 from bot.broadcast_cli import app as broadcast_app
-from bot.settings import Settings
+from bot.serve import Failed, bring_up_to_date, ends, serve, settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,21 +42,6 @@ app.add_typer(broadcast_app, name="broadcast")
 cli_vault.register(app)
 
 
-class Failed(Exception):
-    """A command cannot be done; the message is the one line that the operator reads."""
-
-
-def settings() -> Settings:
-    """The settings; one sentence for each that is wrong."""
-    from pydantic import ValidationError
-
-    try:
-        return Settings()
-    except ValidationError as error:
-        wrong = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_input=False, include_url=False))
-        raise Failed(f"A setting is wrong. {wrong}") from None
-
-
 @contextlib.contextmanager
 def opened(*, claim: bool = False, checked: bool = True) -> Iterator[Any]:
     """The program put together without being started, for commands that work on its data."""
@@ -81,93 +64,25 @@ def opened(*, claim: bool = False, checked: bool = True) -> Iterator[Any]:
 @app.command()
 def run() -> None:
     """Run everything in one program: web chat, panel, Telegram and WhatsApp where they are set up."""
-    _serve(panel=True, pages=True, migrate_first=True)
+    serve(panel=True, pages=True, migrate_first=True)
 
 
 @app.command()
 def web() -> None:
     """Run a web replica: the public pages and webhooks (on PostgreSQL, several may run)."""
-    _serve(panel=False, pages=True, migrate_first=False)
+    serve(panel=False, pages=True, migrate_first=False)
 
 
 @app.command()
 def worker() -> None:
     """Run a worker: the panel, broadcasts, Telegram by polling, tidying up (on PostgreSQL, several may run; one of them leads)."""
-    _serve(panel=True, pages=False, migrate_first=False)
-
-
-def _serve(*, panel: bool, pages: bool, migrate_first: bool) -> None:
-    gc.disable()  # what is imported and built now lives until the end: looking for garbage in it only costs
-    from bot.logs import set_up
-    from bot.main import build
-
-    known = settings()
-    set_up(as_json=known.env == "production")
-    if migrate_first:
-        _migrate(known)
-    netra = build(known)
-    gc.freeze()
-    gc.enable()
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    try:
-        asyncio.run(_run(netra, panel=panel, pages=pages))
-    finally:
-        netra.cleaner.close()
-        netra.store.close()
-
-
-async def _run(netra: Any, *, panel: bool, pages: bool) -> None:
-    from bot.main import running
-    from storage.schema import check
-    from storage.staff import ensure_first
-
-    check(netra.store.engine)
-    first = None
-    if netra.settings.env != "production":
-        first = await netra.store.write(lambda connection: ensure_first(connection, netra.settings.clock))
-    loop = asyncio.get_running_loop()
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(sign, netra.stopping.set)
-    async with running(netra, panel=panel, pages=pages) as (public_url, panel_url):
-        typer.echo(f"Netra is running ({netra.settings.env}).")
-        if public_url:
-            typer.echo(f"  Web chat:  {public_url}/chat   (start page: {public_url}/)")
-        if panel_url:
-            typer.echo(f"  Panel:     {panel_url}/")
-        pushed = [name for name in netra.channels if name != "web_chat"]
-        typer.echo(f"  Channels:  web chat{''.join(', ' + name for name in pushed)}")
-        if first is not None:
-            typer.echo("  First staff login (shown only now, write it down):")
-            typer.echo(f"    name:       {first[0]}")
-            typer.echo(f"    passphrase: {first[1]}")
-        typer.echo("Stop with Ctrl+C.")
-        sys.stdout.flush()
-        await netra.stopping.wait()
-        typer.echo("Stopping ...")
-
-
-def _migrate(known: Settings) -> None:
-    from storage.schema import latest, migrate, up_to_date
-    from storage.store import connect
-
-    engine = connect(known.url())
-    try:
-        with engine.connect() as connection:
-            done = up_to_date(connection)
-        if not done:
-            migrate(engine)
-    finally:
-        engine.dispose()
-    assert latest()
+    serve(panel=True, pages=False, migrate_first=False)
 
 
 @app.command()
 def migrate() -> None:
     """Bring the database's schema up to date (the release step of the Procfile)."""
-    _migrate(settings())
+    bring_up_to_date(settings())
     typer.echo("The schema is up to date.")
 
 
@@ -180,7 +95,7 @@ def chat(english: Annotated[bool, typer.Option("--english", help="Begin in Engli
 
     known = settings()
     set_up(as_json=True)
-    _migrate(known)
+    bring_up_to_date(known)
     console = Console()
     netra = build(known, claim=False, channels=[console])
 
@@ -195,11 +110,9 @@ def chat(english: Annotated[bool, typer.Option("--english", help="Begin in Engli
 
         import structlog
 
-        from storage.staff import ensure_first
-
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
         if known.env != "production":
-            first = await netra.store.write(lambda connection: ensure_first(connection, known.clock))
+            first = await netra.store.write(netra.accounts.ensure_first)
             if first is not None:
                 typer.echo(f"First staff login (shown only now): {first[0]} / {first[1]}\n")
         await netra.worker.start()
@@ -344,44 +257,200 @@ def faq_train() -> None:
 # --- staff ------------------------------------------------------------------------------------------------------------------------
 
 
+WHY_NOT = {
+    "name_form": "a login name has 2 to 40 characters: lower-case letters, digits, dot, dash or underscore",
+    "name_taken": "that login name is taken",
+    "roles": "the roles are reviewer, verifier, broadcaster, approver, auditor and admin",
+    "no_group": "there is no such team: `netra staff teams` lists them",
+    "team_form": "a team's name has 3 characters or more, and its region looks like 18, 18.07 or 18.07.01",
+    "team_taken": "there is a team of that name",
+    "last_receivers": "its team would be left with fewer than two receivers: add one first",
+    "no_account": "there is no such account",
+}
+"""Why something about accounts is not done, for the operator."""
+
+
+def _change(job: Any) -> Any:
+    """What a change of accounts gives; a refusal is one clear sentence."""
+    from storage.staff import Refused
+
+    with opened() as netra:
+        try:
+            return netra.store.write_now(lambda connection: job(netra, connection))
+        except Refused as refused:
+            raise Failed(f"Nothing was changed: {WHY_NOT.get(refused.reason, refused.reason)}.") from None
+
+
 @staff_app.command("add")
 def staff_add(
-    name: Annotated[str, typer.Argument(help="Login name.")],
+    name: Annotated[str, typer.Argument(help="Login name: 2 to 40 lower-case letters, digits, dots, dashes or underscores.")],
     role: Annotated[
         list[str], typer.Option("--role", help="reviewer, verifier, broadcaster, approver, auditor or admin; may be repeated.")
     ],
+    group: Annotated[
+        str, typer.Option("--group", help="Name of the team, as `netra staff teams` lists it; left out: the central team.")
+    ] = "",
 ) -> None:
-    """Add an account; its generated passphrase is printed once."""
-    from storage.staff import Refused, add, new_passphrase
+    """Add an account; its generated passphrase is printed once.
 
-    with opened() as netra:
-        passphrase = new_passphrase()
-        try:
-            netra.store.write_now(lambda connection: add(connection, name, role, "", passphrase))
-        except Refused as refused:
-            raise Failed(f"The account was not added: {refused.reason}.") from None
-        netra.store.write_now(lambda connection: netra.audits.add(connection, "system", "staff-added", name))
-    typer.echo(f"name:       {name}\npassphrase: {passphrase}")
+    The second factor is set up at the first login: a security key for broadcaster, approver and admin in production, else an
+    authenticator app or a key. Reviewers and verifiers read tips: after the founding day they wait for the approval of a receiver and of
+    an auditor, and 24 hours, as in the panel.
+    """
+    from storage.staff import WAITING, new_passphrase
+
+    passphrase = new_passphrase()
+
+    def add(netra: Any, connection: Any) -> Any:
+        account = netra.accounts.add(connection, name, role, group, passphrase)
+        netra.audits.add(connection, "system", "staff-added", account.name, ",".join(sorted(account.roles)))
+        return account
+
+    account = _change(add)
+    typer.echo(f"name:       {account.name}\npassphrase: {passphrase}")
+    if account.state == WAITING:
+        typer.echo(
+            "This account reads no tips until a receiver and an auditor approve it in the panel, and not before 24 hours have passed."
+        )
 
 
 @staff_app.command("list")
 def staff_list() -> None:
-    """All accounts."""
-    from storage.staff import listed
+    """All accounts: login name, state, roles, team and second factors, one line each."""
+    from storage.security_keys import keys_of
+    from storage.staff import listed, teams
+
+    def look(connection: Any) -> list[str]:
+        names = {team.id: team.name for team in teams(connection)}
+        lines = []
+        for account in listed(connection):
+            keys = len(keys_of(connection, account.id))
+            factors = (
+                ", ".join(filter(None, ("app" if account.totp else "", f"{keys} security keys" if keys else ""))) or "no second factor"
+            )
+            team = names.get(account.group_id or 0, "-")
+            lines.append(f"{account.name}\t{account.state}\t{','.join(sorted(account.roles))}\t{team}\t{factors}")
+        return lines
 
     with opened() as netra:
-        for account in netra.store.read_now(listed):
-            typer.echo(f"{account.name}\t{account.state}\t{','.join(sorted(account.roles))}")
+        for line in netra.store.read_now(look):
+            typer.echo(line)
+
+
+@staff_app.command("teams")
+def staff_teams() -> None:
+    """All teams: name and the region they answer for (Kemendagri code; - for the central team)."""
+    from storage.staff import teams
+
+    with opened() as netra:
+        for team in netra.store.read_now(teams):
+            typer.echo(f"{team.name}\t{team.region or '-'}")
+
+
+@staff_app.command("add-team")
+def staff_add_team(
+    name: Annotated[str, typer.Argument(help="Name of the team.")],
+    region: Annotated[
+        str, typer.Option("--region", help="Kemendagri code it answers for, such as 18 or 18.07; left out: every region.")
+    ] = "",
+) -> None:
+    """Add a team: tips of its region are sealed to its receivers, as soon as it has some."""
+    from storage.staff import add_team
+
+    def make(netra: Any, connection: Any) -> None:
+        netra.audits.add(connection, "system", "team_added", str(add_team(connection, name, region)))
+
+    _change(make)
+    typer.echo(f"The team {name} was added. Add its receivers with: netra staff add NAME --role reviewer --group '{name}'")
+
+
+@staff_app.command("reset-factor")
+def staff_reset_factor(name: Annotated[str, typer.Argument(help="Login name.")]) -> None:
+    """Forget the second factors of somebody who lost them: app and security keys. Their sessions end; the next login sets up anew.
+
+    The passphrase stays. Make sure on another way that it is this person who asks; the step stands in the audit log.
+    """
+
+    def reset(netra: Any, connection: Any) -> int:
+        account = cli_vault.account_named(connection, name)
+        keys = netra.accounts.reset_factor(connection, account.id)
+        netra.audits.add(connection, "system", "factor_reset", account.name, str(keys))
+        return int(keys)
+
+    keys = _change(reset)
+    typer.echo(f"{name} has no second factor now ({keys} security keys forgotten); the next login asks for a new one.")
+
+
+@staff_app.command("remove")
+def staff_remove(name: Annotated[str, typer.Argument(help="Login name.")]) -> None:
+    """Take an account away: its seals, sessions, keys and place in the signed list go at once. Not the last but one receiver of a team."""
+
+    def remove(netra: Any, connection: Any) -> None:
+        account = cli_vault.account_named(connection, name)
+        netra.accounts.remove(connection, account.id)
+        netra.audits.add(connection, "system", "account_removed", account.name)
+
+    _change(remove)
+    typer.echo(f"{name} was removed.")
 
 
 @receivers_app.command("list")
 def receivers_list() -> None:
-    """The accounts to which tips are sealed."""
+    """The accounts to which tips are sealed: login name, state, team, key's fingerprint, and who signed for them."""
     from storage.staff import receivers
 
+    def look(connection: Any) -> list[str]:
+        known = netra.accounts.receivers
+        lines = []
+        for account in receivers(connection):
+            entry = known.entry(connection, account)
+            signed = "NOT SIGNED: nothing is sealed to it" if entry is None else ", ".join(entry.approved_by) or "founding"
+            lines.append(f"{account.name}\t{account.state}\t{account.group_id}\t{account.public_key.hex()[:16]}\t{signed}")
+        return lines
+
     with opened() as netra:
-        for account in netra.store.read_now(receivers):
-            typer.echo(f"{account.name}\t{account.state}\t{account.group_id}")
+        for line in netra.store.read_now(look):
+            typer.echo(line)
+
+
+@receivers_app.command("check")
+def receivers_check() -> None:
+    """Check the signed list: its signatures, that nobody reads who is not in it, and that it is the one on record in the audit log."""
+    with opened() as netra:
+        state = netra.store.read_now(netra.accounts.receivers.state)
+        if state != "ok":
+            raise Failed(f"The list of receivers needs attention: {state}.")
+        found = netra.store.read_now(netra.accounts.receivers.read)
+        typer.echo(f"The list is whole: {len(found.receivers)} receivers, version {found.version}, {found.digest}.")
+        typer.echo(f"Its key: {netra.accounts.receivers.public_key.hex()}")
+
+
+@receivers_app.command("sign")
+def receivers_sign(
+    yes: Annotated[bool, typer.Option("--yes", help="Sign: I know each of these people, and compared each fingerprint.")] = False,
+) -> None:
+    """Make the signed list anew out of the receivers and auditors as they stand, when it is missing or was changed.
+
+    Without --yes it only shows whom the list would hold. The step stands in the audit log.
+    """
+    from storage.staff import listed
+
+    with opened() as netra:
+        if netra.store.read_now(netra.accounts.receivers.state) == "ok":
+            raise Failed("The list of receivers is whole: there is nothing to sign.")
+        for account in netra.store.read_now(listed):
+            if account.receives or "auditor" in account.powers:
+                roles = ",".join(sorted(account.roles))
+                typer.echo(f"{account.name}\t{account.group_id}\t{account.public_key.hex()[:16]}\t{roles}\tsince {account.since}")
+        if not yes:
+            raise Failed("Nothing was signed. Compare each line with its person, remove who is unknown, then add --yes.")
+
+        def sign(connection: Any) -> None:
+            netra.audits.add(connection, "system", "receivers_refounded")
+            netra.accounts.receivers.refound(connection)
+
+        netra.store.write_now(sign)
+    typer.echo("The list is signed.")
 
 
 @audit_app.command("verify")
@@ -427,14 +496,21 @@ def templates_sync() -> None:
         raise Failed("WhatsApp is off: TWILIO_ACCOUNT_SID is not set.")
     from bot.main import platforms
 
-    async def sync() -> int:
+    async def sync() -> Any:
+        from bot.channels.limits import SendError
+
         channel: Any = next(one for one in platforms(known) if one.name == "whatsapp")
         try:
-            return int(await channel.sync_templates())
+            return await channel.sync_templates()
+        except SendError as error:
+            raise Failed(await channel.check() or f"Twilio does not take templates now ({error}): try again later.") from None
         finally:
             await channel.stop()
 
-    typer.echo(f"{asyncio.run(sync())} templates are ready.")
+    done = asyncio.run(sync())
+    typer.echo(f"{done.there + done.made} templates are ready, {done.made} of them new.")
+    if done.refused:
+        raise Failed(f"Twilio refused {done.refused} templates; those choices are shown as numbers.")
 
 
 @app.command()
@@ -457,7 +533,7 @@ def selftest() -> None:
 @app.command()
 def doctor() -> None:
     """What works and what does not, one line each."""
-    from bot.main import platforms, ready
+    from bot.main import platforms
 
     known = settings()
     bad = 0
@@ -468,7 +544,13 @@ def doctor() -> None:
     async def look() -> dict[str, str]:
         lines: dict[str, str] = {}
         with opened(claim=False) as netra:
-            lines.update(await ready(netra))
+            lines |= (await netra.health.look()).parts
+            lines["receivers"] = await netra.store.read(netra.accounts.receivers.state)
+            try:
+                netra.faq.warm()
+                lines["answers"] = "ok"
+            except (OSError, ValueError) as error:
+                lines["answers"] = f"{type(error).__name__}: run `netra faq check`"
         for channel in platforms(known):
             try:
                 lines[channel.name] = await channel.check() or "ok"
@@ -489,33 +571,11 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command; a failure is one line on standard error and a non-zero exit."""
-    from sqlalchemy.exc import SQLAlchemyError
 
-    from bot.logs import where
-    from faq.entries import BadEntry
-    from storage.schema import Outdated
-    from storage.store import AlreadyRunning
+    def command() -> object:
+        try:
+            return app(standalone_mode=False)
+        except typer.Abort:
+            raise KeyboardInterrupt from None
 
-    try:
-        code = app(standalone_mode=False)
-    except (typer.Abort, KeyboardInterrupt):
-        _fail("Stopped.", 130)
-    except (Failed, AlreadyRunning, Outdated, BadEntry, RuntimeError) as error:
-        _fail(str(error))
-    except SQLAlchemyError as error:
-        _fail(f"The database cannot be used ({type(error).__name__}): check NETRA_DATABASE_URL, then `netra doctor`.")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
-    except OSError as error:
-        _fail(f"{error.strerror or type(error).__name__}: {error.filename or ''}")
-    except Exception as error:  # noqa: BLE001 - its words could be somebody's; its kind and place are enough to find it
-        if hasattr(error, "format_message"):  # the parser of the command line says what is wrong with it
-            _fail(f"{error.format_message() or 'a command is missing'} (--help says more)", getattr(error, "exit_code", 2))
-        _fail(f"unexpected {type(error).__name__} at {where(error)}")
-    raise SystemExit(code if isinstance(code, int) else 0)
-
-
-def _fail(line: str, code: int = 1) -> NoReturn:
-    typer.echo("netra: " + " ".join(line.split()), err=True)
-    raise SystemExit(code)
+    ends(command)

@@ -34,7 +34,7 @@ def secret(prompt: str) -> str:
 
 def new_secret(prompt: str) -> str:
     """A new passphrase, typed twice at a terminal. Raises `Failed` when it is short."""
-    from bot.cli import Failed
+    from bot.serve import Failed
     from storage.staff import PASSPHRASE_AT_LEAST
 
     words = secret(prompt)
@@ -54,7 +54,7 @@ def halves() -> Recovery:
 
 def account_named(connection: Any, name: str) -> Any:
     """The account with this login name; raises `Failed`."""
-    from bot.cli import Failed
+    from bot.serve import Failed
     from storage.staff import listed
 
     found = next((account for account in listed(connection) if account.name == name), None)
@@ -72,7 +72,7 @@ def open_file(
     to: Annotated[Path, typer.Option("--to", help="A new folder for the text and the photos.")],
 ) -> None:
     """Open an exported tip on your own laptop: text and photos into a folder. Needs no server and no network."""
-    from bot.cli import Failed
+    from bot.serve import Failed
     from storage.export import Unopened, open_export, private_key_of, write_out
 
     try:
@@ -109,7 +109,8 @@ def keys_trust(
     verifier: Annotated[bool, typer.Option("--verifier", help="For originals alone, not for tips and backups.")] = False,
 ) -> None:
     """Seal to an offline key from now on: new tips, originals and backups; with --verifier originals alone."""
-    from bot.cli import Failed, opened
+    from bot.cli import opened
+    from bot.serve import Failed
     from storage.age import Unreadable, public_of
 
     try:
@@ -129,7 +130,8 @@ def keys_trust(
 @keys_app.command("recover")
 def keys_recover(to: Annotated[str, typer.Option("--to", help="The receiver who gets the cases of their team.")]) -> None:
     """Give the cases of a team to a receiver with both halves of the recovery key, when nobody else can open them."""
-    from bot.cli import Failed, opened
+    from bot.cli import opened
+    from bot.serve import Failed
     from storage import grants
     from storage.age import Unreadable
     from storage.staff import Refused
@@ -161,7 +163,8 @@ def keys_export(
     to: Annotated[Path, typer.Option("--to", help="The key file; it exists nowhere else afterwards.")],
 ) -> None:
     """Take a receiver's private key off the server, once, into a file that their passphrase opens."""
-    from bot.cli import Failed, opened
+    from bot.cli import opened
+    from bot.serve import Failed
     from storage.export import key_file
     from storage.vault import write_once
 
@@ -190,7 +193,8 @@ def keys_team(
     """Choose whether the cases of a team are served only as sealed exports."""
     from sqlalchemy import update
 
-    from bot.cli import Failed, opened
+    from bot.cli import opened
+    from bot.serve import Failed
     from storage.models import Group
 
     with opened() as netra:
@@ -213,7 +217,7 @@ def proof_verify(
     key: Annotated[str, typer.Option("--key", help="The public key, as `netra proof key` prints it; empty: this server's.")] = "",
 ) -> None:
     """Check a proof of receipt: what it says, and that it was signed by this system."""
-    from bot.cli import Failed
+    from bot.serve import Failed
     from storage.proofs import BadProof, read
 
     try:
@@ -233,7 +237,7 @@ def public_key() -> bytes:
     """The public half of this server's signing key."""
     from nacl.signing import SigningKey
 
-    from bot.cli import settings
+    from bot.serve import settings
     from storage.vault import Keys
 
     return bytes(SigningKey(Keys(settings().keys_dir).audit_signing).verify_key)
@@ -247,7 +251,7 @@ def backup(
     keys: Annotated[bool, typer.Option("--keys", help="The keys instead of the data, under a passphrase; keep them elsewhere.")] = False,
 ) -> None:
     """Write an encrypted backup: the data to the recovery key (older than 7 days are deleted), or the keys under a passphrase."""
-    from bot.cli import Failed, settings
+    from bot.serve import Failed, settings
     from storage import backup as backups
     from storage.vault import Keys
 
@@ -269,7 +273,7 @@ def backup(
 
 def restore(file: Annotated[Path, typer.Argument(help="A backup of the data or of the keys.")]) -> None:
     """Bring a backup back into an empty data or keys folder."""
-    from bot.cli import Failed, settings
+    from bot.serve import Failed, settings
     from storage import backup as backups
     from storage.age import Unreadable
 
@@ -287,7 +291,7 @@ def restore(file: Annotated[Path, typer.Argument(help="A backup of the data or o
 
 def database_of(known: Any) -> Path:
     """The SQLite file; raises `Failed` on PostgreSQL."""
-    from bot.cli import Failed
+    from bot.serve import Failed
 
     url = str(known.url())
     if not url.startswith("sqlite:///"):

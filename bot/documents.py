@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import segno
-
 from bot.texts import Texts
 from faq.entries import Entry
 from faq.pledge import Pledges
@@ -255,6 +253,8 @@ def _eye(paper: Canvas, left: float, bottom: float, size: float) -> None:
 
 def _qr(paper: Canvas, text: str, left: float, bottom: float, size: float) -> None:
     """A QR code, its quiet zone included."""
+    import segno
+
     rows = [list(row) for row in segno.make(text, error="m", micro=False).matrix_iter(border=2)]
     cell = size / len(rows)
     paper.setFillColor("#ffffff")

@@ -7,12 +7,11 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import segno
 from aiohttp import web
-from jinja2 import Environment
 
 from bot.documents import Documents
 from bot.downloads import Downloads
+from bot.templates import Pages
 from bot.texts import Texts
 from faq.entries import Entry
 from faq.pledge import Pledges
@@ -44,7 +43,7 @@ class Handouts:
     papers: Papers
     entries: Mapping[str, Entry]
     texts: Texts
-    pages: Environment
+    pages: Pages
     words: Mapping[str, Mapping[str, str]]
     _cards: OrderedDict[tuple[str, str], bytes] = field(default_factory=OrderedDict)
 
@@ -105,6 +104,8 @@ class Handouts:
 
     async def poster(self, request: web.Request) -> web.Response:
         """A poster for an office, to be printed: what the bot does, and a QR code to it."""
+        import segno
+
         office = " ".join(request.query.get("kantor", "").split())[:OFFICE_AT_MOST]
         address = self.papers.public_url.rstrip("/") or f"{request.scheme}://{request.host}"
         code = segno.make(address, error="q", micro=False)

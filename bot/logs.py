@@ -8,7 +8,10 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-import structlog
+from bot.imports import without
+
+with without("rich"):  # structlog would load it for stack traces, which are never printed here
+    import structlog
 
 REDACTED = "[...]"
 SECRETS = re.compile(r"\d{6,}:[\w-]{20,}|(?:\d[\s.\-]?){12,}|(?<=/bot)[^/\s]+|whatsapp:\S+|\+?62\d{7,}")

@@ -7,25 +7,35 @@ import contextlib
 import os
 import resource
 import shutil
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
+from functools import cache
+from importlib import import_module
+from typing import TypeVar
 
 from aiohttp import web
+from sqlalchemy import Connection
 
 from bot import metrics
 from bot import web as public
-from bot.broadcast import Broadcaster
+from bot.broadcast import PAGE_JOB, Broadcaster
+from bot.budget import SharedBudget
+from bot.changes import Changes
 from bot.channels import Channel
 from bot.channels.limits import LIMITS
 from bot.channels.web_chat import WebChat
 from bot.documents import Documents
 from bot.downloads import Downloads
 from bot.handouts import Handouts, Papers
+from bot.health import Health
+from bot.imports import without
+from bot.jobs import EmbeddedJobs, Jobs, Kind
 from bot.logs import log, where
-from bot.messages import Address, Answer, Button, Outbound
+from bot.messages import Address, Answer, Button, Inbound, Outbound
 from bot.outbox import Sender
 from bot.pacer import PAID_TELEGRAM_RATE, Pacer
 from bot.quotas import Quotas
@@ -33,9 +43,11 @@ from bot.reads import Reads
 from bot.receipts import CodeSessions, LastGroups
 from bot.replica import Replica
 from bot.settings import Settings
+from bot.templates import Pages
 from bot.texts import Texts
-from bot.turn import Conductor, Talk
+from bot.turn import Conductor, Flow, Talk
 from bot.work import TooMany, Worker
+from faq.entries import Phrasing
 from faq.identity import find_identity
 from faq.match import Faq
 from faq.pledge import load_pledges
@@ -51,9 +63,10 @@ from handlers.quiz import KeepCertificate, KeepQuiz, quiz, quiz_result
 from handlers.self_check import KeepFeedback, aside, self_check
 from handlers.subscribe import STOP_WORDS, KeepStop, KeepSubscription, stop, subscribe
 from handlers.tip import KeepTip, tip
+from storage import phrasings
 from storage.age import public_of
 from storage.audit import AuditLog
-from storage.broadcasts import Broadcasts
+from storage.broadcasts import SYSTEM, Broadcasts
 from storage.cases import Cases
 from storage.conversations import Conversations
 from storage.counts import Counts
@@ -63,18 +76,50 @@ from storage.originals import Waiting
 from storage.practice import UNKNOWN, Certificates, Practice, pledge_figures, quiz_figures
 from storage.processes import Processes, new_name
 from storage.push import Push
+from storage.receivers import ReceiverList
 from storage.retention import Retention
 from storage.schema import up_to_date
 from storage.staff import Accounts
 from storage.staff_chats import Desk, StaffChats
 from storage.statistics import Cell, Statistics
-from storage.store import Store, alive
+from storage.store import Store
 from storage.subscribers import CHANNELS, Subscribers
 from storage.vault import EpochKeys, Keys, Receipts
 
-HOURLY_SECONDS = 3600.0
+HOURLY_SECONDS = 3600
+TIDY = "tidy"
+T = TypeVar("T")
 VACUUM_AT = (6, 3)
 """Sunday, in the hour from three in the morning."""
+
+
+class WarmUp:
+    """What conversations read from files, loaded with the first message: an idle server needs none of it.
+
+    It is loaded beside the first turn, in a thread: a person's first message is hardly ever the question that needs it.
+    """
+
+    def __init__(self, faq: Faq, receipts: Receipts) -> None:
+        self._faq, self._receipts = faq, receipts
+        self._done: asyncio.Future[None] | None = None
+
+    def before(self, take: Callable[[Inbound], Awaitable[T]]) -> Callable[[Inbound], Awaitable[T]]:
+        """The same, but the first message starts the loading."""
+
+        def first(inbound: Inbound) -> Awaitable[T]:
+            if self._done is None:
+                self._receipts.expected = True
+                self._done = asyncio.ensure_future(asyncio.to_thread(self._load))
+            return take(inbound)
+
+        return first
+
+    def _load(self) -> None:
+        try:
+            self._faq.warm()
+            known()
+        except Exception as error:  # noqa: BLE001 - the turn that needs it fails with a text of ours; the operator reads this line
+            log.error("the answers cannot be read", error=type(error).__name__, where=where(error))
 
 
 @dataclass(slots=True)
@@ -104,6 +149,9 @@ class Netra:
     desk: Desk
     broadcaster: Broadcaster
     papers: Papers
+    pages: Pages
+    warm_up: WarmUp
+    health: Health
     fresh_run_folder: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -124,7 +172,6 @@ def talks(
     papers: Papers,
 ) -> dict[str, Talk]:
     """Every conversation by its name, with what is done with its result and the words that start it."""
-    scenarios = load_scenarios()
     return {
         "menu": Talk(menu, asides=False),
         "tip": Talk(
@@ -135,14 +182,14 @@ def talks(
             collects="photos",
         ),
         "self_check": Talk(
-            self_check(faq, load_versions()),
+            later(lambda: self_check(faq, load_versions())),
             KeepFeedback(counts, lambda words: find_identity(words)[1]),
             words=("tanya", "boleh tidak saya?", "/tanya", "/ask", "ask"),
             asides=False,
         ),
         "follow_up": Talk(
-            follow_up,
-            KeepFollowUp(cases, sessions, signing_key),
+            follow_up(find_identity),
+            KeepFollowUp(cases, sessions, signing_key, desk.audit),
             words=("cek", "cek laporan", "/cek", "/check"),
             collects="more_photos",
             cancelled="follow_up.cancelled",
@@ -159,13 +206,13 @@ def talks(
         ),
         "stop": Talk(stop, KeepStop(desk.subscribers), words=STOP_WORDS, everywhere=True),
         "quiz": Talk(
-            quiz(faq.entries, scenarios, find),
+            later(lambda: quiz(faq.entries, load_scenarios(), find)),
             KeepQuiz(papers.practice),
             words=("kuis", "/kuis", "quiz", "/quiz", "latihan", "kuis netralitas"),
             stands="card",
         ),
         "quiz_result": Talk(
-            quiz_result(faq.entries, scenarios, papers.downloads.serves),
+            later(lambda: quiz_result(faq.entries, load_scenarios(), papers.downloads.serves)),
             KeepCertificate(papers.certificates, papers.downloads.offer, papers.documents.certificate),
         ),
         "pledge": Talk(pledge(papers.pledges, find), KeepPledge(papers.practice), words=("pakta", "/pakta", "pakta integritas", "pledge")),
@@ -174,6 +221,24 @@ def talks(
         ),
         "broadcast": Talk(broadcast(find, faq.calendar), KeepBroadcast(desk), words=("siaran", "/siaran", "broadcast"), asides=False),
     }
+
+
+def later(make: Callable[[], Flow]) -> Flow:
+    """A flow that reads files: made when it is first taken."""
+    made = cache(make)
+    return lambda chat: made()(chat)
+
+
+def counted(counts: Counts) -> Callable[[Connection, Mapping[tuple[date, str], int]], None]:
+    """Counts for the public figures; what came of a question is counted for the operator too."""
+
+    def count(connection: Connection, numbers: Mapping[tuple[date, str], int]) -> None:
+        counts.add_all(connection, numbers)
+        for (_, name), number in numbers.items():
+            if name.startswith("self_check."):
+                metrics.MATCHED.labels(name.removeprefix("self_check.")).inc(number)
+
+    return count
 
 
 def numbers_shown(channel: str) -> bool:
@@ -216,14 +281,15 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
     alone = url.startswith("sqlite")
     store = Store(url, lock_folder=settings.data_dir if claim and alone else None)
     conversations = Conversations(epochs, "" if alone else new_name())
-    faq, texts = Faq.load(), Texts.load()
+    faq, texts = Faq.load(settings.election), Texts.load()
     statistics = Statistics(keys.panel, lambda day: stage_of(faq, day))
     push = Push(keys.push, conversations, notice_of(texts))
     recovery = public_of(keys.recovery) if keys.recovery else b""
-    cases = Cases(conversations, clock, statistics, recovery=recovery, push=push)
-    counts, audits = Counts(), AuditLog(keys.audit_signing, clock)
-    accounts = Accounts(keys.panel, clock, practice=settings.env != "production")
-    receipts = Receipts(keys.receipt_pepper)
+    counts, audits, practice = Counts(), AuditLog(keys.audit_signing, clock), settings.env != "production"
+    receivers = ReceiverList(keys.audit_signing, clock, practice=practice, audit=audits)
+    cases = Cases(conversations, clock, statistics, recovery=recovery, push=push, receivers=receivers)
+    accounts = Accounts(keys.panel, clock, practice=practice, receivers=receivers)
+    receipts = Receipts(keys.receipt_pepper, expected=False)
     sessions, last_groups = CodeSessions(receipts), LastGroups()
     quotas, originals = Quotas(), Waiting(keys.offline)
     push.mute = quotas.mute
@@ -249,12 +315,12 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
         start=start_command,
         aside=aside(faq),
         reads=lambda connection, address: Reads(connection, cases, sessions, last_groups, quotas, originals, address, desk),
-        count=lambda connection, now, name: counts.add(connection, now.date(), name),
         numbered=numbers_shown,
         public_url=settings.public_url,
     )
-    web_chat = WebChat(public.pages(), public.page_words(texts), secure=settings.public_url.startswith("https://"), busy=TooMany)
-    pushed = {channel.name: channel for channel in (*channels, *platforms(settings, store, ErasureNotes(epochs)))}
+    pages = Pages()
+    web_chat = WebChat(pages, public.page_words(texts), secure=settings.public_url.startswith("https://"), busy=TooMany)
+    pushed = {channel.name: channel for channel in (*channels, *platforms(settings, store, ErasureNotes(epochs), texts))}
     every: dict[str, Channel] = {"web_chat": web_chat, **pushed}
     sender = Sender(store, conversations, {name: channel for name, channel in pushed.items() if name != "console"})
     cleaner = Cleaner()
@@ -271,13 +337,15 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
         sessions,
         cases.known,
         clock,
+        count=counted(counts),
         lost=lost,
         quotas=quotas,
         originals=originals,
         free=lambda: shutil.disk_usage(settings.data_dir).free,
         stopped=desk.subscribers.stop,
     )
-    web_chat.connect(worker.handle, worker.pending)
+    warm_up = WarmUp(faq, receipts)
+    web_chat.connect(warm_up.before(worker.handle), worker.pending)
     return Netra(
         settings,
         store,
@@ -302,6 +370,9 @@ def build(settings: Settings, *, claim: bool = True, channels: Sequence[Channel]
         desk,
         broadcaster_of(settings, store, desk, pushed, sender, texts),
         papers,
+        pages,
+        warm_up,
+        Health(store, conversations.owner, tuple(every), sender.pacers, epochs.current, settings.data_dir),
         fresh,
     )
 
@@ -356,11 +427,17 @@ def notice_of(texts: Texts) -> Callable[[str, str], Outbound]:
     return notice
 
 
-def platforms(settings: Settings, store: Store | None = None, notes: ErasureNotes | None = None) -> list[Channel]:
+def platforms(
+    settings: Settings, store: Store | None = None, notes: ErasureNotes | None = None, texts: Texts | None = None
+) -> list[Channel]:
     """The channels whose settings are there; each can be off. With a store, what Twilio is still to delete survives a restart."""
+    texts = texts or Texts.load()
     found: list[Channel] = []
     if settings.telegram_token:
-        from bot.channels.telegram import Telegram
+        with without(
+            "click", "rich", "cryptography"
+        ):  # httpx would load the first two for its command line, the library the last for passports
+            from bot.channels.telegram import Telegram, Welcome
 
         found.append(
             Telegram(
@@ -369,7 +446,8 @@ def platforms(settings: Settings, store: Store | None = None, notes: ErasureNote
                 mode=settings.telegram_mode,
                 secret=settings.telegram_webhook_secret,
                 public_url=settings.public_url,
-                commands=telegram_commands(),
+                commands=telegram_commands(texts),
+                welcome={language: Welcome(**words) for language, words in telegram_welcome(texts).items()},
                 busy=TooMany,
             )
         )
@@ -379,11 +457,11 @@ def platforms(settings: Settings, store: Store | None = None, notes: ErasureNote
 
         async def remember(erasure: Erasure) -> None:
             assert store is not None and notes is not None
-            await store.write(lambda connection: notes.remember(connection, erasure.message, erasure.media))
+            await store.write_joint(notes.remember_all, (erasure.message, erasure.media))
 
         async def forget(erasure: Erasure) -> None:
             assert store is not None and notes is not None
-            await store.write(lambda connection: notes.forget(connection, erasure.message))
+            await store.write_joint(notes.forget_all, erasure.message)
 
         found.append(
             WhatsApp(
@@ -394,7 +472,7 @@ def platforms(settings: Settings, store: Store | None = None, notes: ErasureNote
                 api_url=settings.twilio_api_url,
                 media_hosts=tuple(host.strip() for host in settings.twilio_media_hosts.split(",") if host.strip()),
                 templates_file=settings.data_dir / "whatsapp_templates.json",
-                list_button=Texts.load().plain("id", "web.choices_button"),
+                list_button=texts.plain("id", "web.choices_button"),
                 remember=remember if store else nowhere,
                 forget_erasure=forget if store else nowhere,
             )
@@ -405,11 +483,18 @@ def platforms(settings: Settings, store: Store | None = None, notes: ErasureNote
 COMMANDS = ("start", "lapor", "tanya", "cek", "kuis", "pakta", "langganan", "berhenti", "privasi", "hapus", "bahasa", "bantuan", "batal")
 
 
-def telegram_commands() -> dict[str, list[tuple[str, str]]]:
+def telegram_commands(texts: Texts) -> dict[str, list[tuple[str, str]]]:
     """The commands with their descriptions, by language."""
-    texts = Texts.load()
     return {
         language: [(name, texts.plain(language, f"commands.{name}")) for name in COMMANDS if texts.has(f"commands.{name}")]
+        for language in ("id", "en")
+    }
+
+
+def telegram_welcome(texts: Texts) -> dict[str, dict[str, str]]:
+    """What Telegram shows of the bot before /start, by language. The name stays the one that the operator gave it."""
+    return {
+        language: {part: texts.plain(language, f"welcome.{part}") for part in ("description", "short_description")}
         for language in ("id", "en")
     }
 
@@ -439,17 +524,18 @@ def replica_of(netra: Netra, *, may_lead: bool, leads: Callable[[], Awaitable[No
 async def running(netra: Netra, *, panel: bool = True, pages: bool = True) -> AsyncIterator[tuple[str, str]]:
     """The program, started; yields the addresses of the public page and of the panel, empty for what does not run here.
 
-    Only the process that leads polls Telegram, sends broadcasts and tidies up; one without the panel never leads where there are others.
+    Only the process that leads polls Telegram and lays broadcasts out; jobs are done by each that has the panel, which alone may lead
+    where there are others.
     """
     runners: list[web.AppRunner] = []
     app = public.application(
         netra.channels.values(),
-        public.pages(),
+        netra.pages,
         netra.texts,
         links=[],
-        ready=lambda: ready(netra),
+        ready=netra.health.look,
         statistics=lambda chosen: statistics(netra, chosen),
-        more=Handouts(netra.papers, netra.faq.entries, netra.texts, public.pages(), public.page_words(netra.texts)).routes(),
+        more=Handouts(netra.papers, netra.faq.entries, netra.texts, netra.pages, public.page_words(netra.texts)).routes(),
         notices=lambda: netra.store.read(netra.cases.notices),
     )
     loop = asyncio.get_running_loop()
@@ -460,27 +546,39 @@ async def running(netra: Netra, *, panel: bool = True, pages: bool = True) -> As
 
     if netra.cases.push is not None:
         netra.cases.push.queued = wake_after_commit
-    background = [loop.create_task(warm_up(netra))]
+    background = [loop.create_task(netra.health.watch())]
+    receive = netra.warm_up.before(netra.worker.receive)
     polled = {"telegram"} if netra.settings.telegram_mode == "polling" else set()
+
+    jobs = jobs_of(netra) if panel or netra.store.sqlite else None
+    budget = None if netra.store.sqlite else budget_of(netra)
 
     async def lead() -> None:
         await netra.broadcaster.start()
+        if jobs is not None:
+            await netra.store.write(lambda connection: jobs.defer(connection, TIDY, lock=TIDY))
         for name in polled & netra.channels.keys():
-            await netra.channels[name].start(netra.worker.receive)
-        background.extend(loop.create_task(work(netra)) for work in (housekeeping, finish_erasures))
+            await netra.channels[name].start(receive)
+        background.append(loop.create_task(finish_erasures(netra)))
 
+    netra.faq.teach(Phrasing(one.entry, one.words) for one in await netra.store.read(phrasings.accepted))
     replica = replica_of(netra, may_lead=panel, leads=lead)
     await replica.enter()
     await netra.worker.start()
+    if budget is not None:
+        await budget.start()
     await netra.sender.start()
+    if jobs is not None:
+        await jobs.start()
     if pages:
         for name in netra.channels.keys() - polled:
-            await netra.channels[name].start(netra.worker.receive)
+            await netra.channels[name].start(receive)
     await replica.start()
     public_url = await listen(app, netra.settings.host, netra.settings.port, runners) if pages else ""
-    panel_url = ""
-    if panel:
-        panel_url = await listen(panel_application(netra), netra.settings.panel_host, netra.settings.panel_port, runners)
+    if not panel and netra.settings.metrics_port:
+        await listen(metrics_application(), netra.settings.panel_host, netra.settings.metrics_port, runners)
+    doors = AsyncExitStack()
+    panel_url = await doors.enter_async_context(panel_door(netra)) if panel else ""
     try:
         yield public_url, panel_url
     finally:
@@ -488,13 +586,21 @@ async def running(netra: Netra, *, panel: bool = True, pages: bool = True) -> As
             task.cancel()
         for runner in runners:
             await runner.cleanup()
+        await doors.aclose()
         await netra.worker.stop()
-        await netra.broadcaster.stop()
+        await asyncio.gather(*([jobs.stop()] if jobs else ()), netra.broadcaster.stop())  # no job begins once its work is told to end
         await netra.sender.stop()
+        if budget is not None:
+            await budget.stop()
         for channel in netra.channels.values():
             await channel.stop()
         await asyncio.gather(*background, return_exceptions=True)
         await replica.stop()
+
+
+def in_use(host: str, port: int) -> str:
+    """What the operator reads when a port cannot be taken."""
+    return f"Port {port} on {host} is in use or not allowed: stop the other program or choose another port."
 
 
 async def listen(app: web.Application, host: str, port: int, runners: list[web.AppRunner]) -> str:
@@ -506,9 +612,59 @@ async def listen(app: web.Application, host: str, port: int, runners: list[web.A
     try:
         await site.start()
     except OSError as error:
-        raise RuntimeError(f"Port {port} on {host} is in use or not allowed: stop the other program or choose another port.") from error
+        raise RuntimeError(in_use(host, port)) from error
     bound = runner.addresses[0]
     return f"http://{bound[0]}:{bound[1]}"
+
+
+@asynccontextmanager
+async def panel_door(netra: Netra) -> AsyncIterator[str]:
+    """Take the panel's connections, and make its pages with the first of them: an idle server needs none. Yields the address."""
+    host, port, loop = netra.settings.panel_host, netra.settings.panel_port, asyncio.get_running_loop()
+    try:
+        door = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128)
+    except OSError as error:
+        raise RuntimeError(in_use(host, port)) from error
+    door.setblocking(False)
+    opening: list[asyncio.Task[None]] = []
+    runners: list[web.AppRunner] = []
+
+    async def open_up() -> None:
+        try:
+            await asyncio.to_thread(import_module, "panel")
+            runner = web.AppRunner(panel_application(netra), access_log=None)
+            await runner.setup()
+            runners.append(runner)
+            await web.SockSite(runner, door).start()
+        except Exception as error:  # noqa: BLE001 - the public part goes on; the operator reads this line
+            log.error("the panel cannot be opened", error=type(error).__name__, where=where(error))
+            door.close()
+
+    def knock() -> None:
+        loop.remove_reader(door)
+        opening.append(loop.create_task(open_up()))
+
+    loop.add_reader(door, knock)
+    try:
+        yield f"http://{host}:{door.getsockname()[1]}"
+    finally:
+        if not opening:
+            loop.remove_reader(door)
+        await asyncio.gather(*opening)
+        for runner in runners:
+            await runner.cleanup()
+        door.close()
+
+
+def metrics_application() -> web.Application:
+    """The counters alone, for a web replica."""
+
+    async def figures(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), content_type="text/plain", charset="utf-8")
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", figures)])
+    return app
 
 
 def panel_application(netra: Netra) -> web.Application:
@@ -529,23 +685,10 @@ def panel_application(netra: Netra) -> web.Application:
             public_url=netra.settings.public_url,
             metrics=metrics.render,
             desk=netra.desk,
+            url=netra.settings.panel_url,
+            receivers=netra.accounts.receivers,
         )
     )
-
-
-async def ready(netra: Netra) -> dict[str, str]:
-    """The parts that have to work, by name: "ok" or what is wrong."""
-    parts = {"database": "ok", "keys": "ok", "backlog": "ok"}
-    try:
-        await netra.store.read(alive)
-        waiting, unsent = await netra.store.read(netra.conversations.backlog)
-        metrics.BACKLOG.labels("inbox").set(waiting)
-        metrics.BACKLOG.labels("outbox").set(unsent)
-        if waiting > 1000:
-            parts["backlog"] = f"{waiting} messages wait"
-    except Exception as error:  # noqa: BLE001 - whatever it is, the database is not ready
-        parts["database"] = type(error).__name__
-    return parts
 
 
 def stage_of(faq: Faq, day: str) -> str:
@@ -589,33 +732,65 @@ async def statistics(netra: Netra, chosen: str) -> list[public.Table]:
     ]
 
 
-async def warm_up(netra: Netra) -> None:
-    """Load the regions before the first person needs them."""
-    await asyncio.to_thread(known)
-
-
 async def finish_erasures(netra: Netra) -> None:
-    """What Twilio was still to delete when the program ended is deleted now."""
+    """What Twilio was still to delete when this program or another process ended is deleted, at the start and every hour."""
     channel = netra.channels.get("whatsapp")
     if channel is not None:
         from bot.channels.whatsapp import WhatsApp
 
         assert isinstance(channel, WhatsApp)
-        for message, media in await netra.store.read(ErasureNotes(netra.epochs).all):
-            await channel.clean_up(message, media)
+        while True:
+            for message, media in await netra.store.read(ErasureNotes(netra.epochs).all):
+                await channel.delete_soon(message, media)
+            await asyncio.sleep(HOURLY_SECONDS)
 
 
-async def housekeeping(netra: Netra) -> None:
-    """Every hour, and when an epoch ends: what is past its time goes. Once a week the database is rewritten without what it left."""
-    while True:
-        try:
-            await asyncio.to_thread(tidy, netra)
-            now = netra.settings.clock()
-            if (now.weekday(), now.hour) == VACUUM_AT:
-                netra.store.vacuum()
-        except Exception as error:  # noqa: BLE001 - tried again in an hour
-            log.error("housekeeping failed", error=type(error).__name__, where=where(error))
-        await asyncio.sleep(min(HOURLY_SECONDS, netra.epochs.left() + 1))
+def jobs_of(netra: Netra) -> Jobs:
+    """The coarse work that is done for later: in this process alone, or shared by all workers on PostgreSQL."""
+
+    async def housekeeping() -> None:
+        await asyncio.to_thread(tidy, netra)
+        now, left = netra.settings.clock(), netra.epochs.left() + 1
+        if (now.weekday(), now.hour) == VACUUM_AT:
+            netra.store.vacuum()
+        if left < HOURLY_SECONDS:
+            at = now + timedelta(seconds=left)
+            await netra.store.write(lambda connection: jobs.defer(connection, TIDY, at=at, lock=TIDY))
+
+    kinds = [Kind(TIDY, housekeeping, every=HOURLY_SECONDS), Kind(PAGE_JOB, netra.broadcaster.walk_page)]
+    jobs: Jobs
+    if netra.store.sqlite:
+        jobs = EmbeddedJobs(netra.store, kinds, netra.settings.clock)
+    else:
+        from bot.queue import DistributedJobs
+
+        jobs = DistributedJobs(netra.store.engine, kinds, netra.settings.clock)
+        netra.broadcaster.share(jobs, Processes(netra.conversations.owner, may_lead=True).workers)
+    return jobs
+
+
+def budget_of(netra: Netra) -> SharedBudget:
+    """The pace that all processes keep together; messages that are paid for have one of their own."""
+    pacers = dict(netra.sender.pacers)
+    pacers |= {f"{name} paid": pacer for name, pacer in netra.broadcaster.pacers.items() if pacer is not pacers.get(name)}
+    return SharedBudget(netra.store.engine, pacers)
+
+
+def prepare_reminders(netra: Netra) -> list[int]:
+    """Draft a reminder for every answer that changed and has none yet, and move what hangs on a day of the vote that changed (blocking);
+    their numbers.
+    """
+    faq, desk = netra.faq, netra.desk
+
+    def prepare(connection: Connection) -> list[int]:
+        changes = Changes(faq.entries, load_versions(), faq.election, netra.texts, desk.broadcasts)
+        done = {"answers changed": changes.prepare(connection), "vote moved": changes.move(connection)}
+        for why, numbers in done.items():
+            for number in numbers:
+                netra.audits.add(connection, SYSTEM, "broadcast_saved", str(number), why)
+        return [number for numbers in done.values() for number in numbers]
+
+    return netra.store.write_now(prepare)
 
 
 def tidy(netra: Netra) -> dict[str, int]:
@@ -623,5 +798,10 @@ def tidy(netra: Netra) -> dict[str, int]:
     netra.epochs.current()
     netra.store.write_now(lambda connection: netra.desk.subscribers.forget_days(connection, netra.settings.clock().date()))
     netra.store.write_now(netra.desk.broadcasts.prune)
+    prepare_reminders(netra)
     retention = Retention(netra.cases, netra.statistics, netra.conversations, netra.audits, netra.settings.clock)
-    return retention.run(netra.store)
+    removed = retention.run(netra.store)
+    for what, number in removed.items():
+        metrics.REMOVED.labels(what).inc(number)
+    metrics.TIDIED.set(int(time.time()))
+    return removed

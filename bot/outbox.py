@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from bot.channels import Channel
 from bot.channels.limits import SendError
@@ -27,6 +30,19 @@ BEHIND_SECONDS, BEHIND_AT_MOST_SECONDS = 0.03, 1.0
 """So often a chat's messages look whether another process has sent the ones before; ever more rarely."""
 
 
+@dataclass(slots=True)
+class _Lane:
+    """The messages of one chat that wait to be sent."""
+
+    task: asyncio.Task[None] | None = None
+    rows: deque[Queued] = field(default_factory=deque)
+    look: bool = False
+    """The database may hold messages that are not in `rows`."""
+
+
+AWAY_SECONDS = 1.0
+
+
 class Sender:
     """Sends the outbox of the channels that push; the others are asked for their messages."""
 
@@ -34,8 +50,7 @@ class Sender:
         self.store, self.conversations, self.channels = store, conversations, channels
         self.pacers = {name: Pacer(RATES.get(name, OTHER_RATE)) for name in channels}
         self.recent = Recent()
-        self._lanes: dict[Address, asyncio.Task[None]] = {}
-        self._again: set[Address] = set()
+        self._lanes: dict[Address, _Lane] = {}
         self._stopping = False
         self._stopped = asyncio.Event()
 
@@ -46,56 +61,75 @@ class Sender:
             for address in dict.fromkeys(row.address for row in rows):
                 self.wake(address)
 
+    def queue(self, rows: Sequence[Queued]) -> None:
+        """These messages, all of one chat and just committed, are to be sent after those that wait already."""
+        if rows and (lane := self._lane(rows[0].address)):
+            lane.rows.extend(rows)
+
     def wake(self, address: Address) -> None:
         """There is something to send to this chat."""
+        if lane := self._lane(address):
+            lane.look = True
+
+    def _lane(self, address: Address) -> _Lane | None:
         if address.channel not in self.channels or self._stopping:
-            return
-        if address in self._lanes:
-            self._again.add(address)
-            return
-        task = asyncio.get_running_loop().create_task(self._drain(address))
-        self._lanes[address] = task
-        task.add_done_callback(lambda _: self._lanes.pop(address, None))
+            return None
+        lane = self._lanes.get(address)
+        if lane is None:
+            lane = self._lanes[address] = _Lane()
+            lane.task = asyncio.get_running_loop().create_task(self._drain(address, lane))
+        return lane
 
     async def idle(self) -> None:
         """Wait until nothing is being sent."""
-        while self._lanes:
-            await asyncio.wait(list(self._lanes.values()))
+        while tasks := [lane.task for lane in self._lanes.values() if lane.task is not None]:
+            await asyncio.wait(tasks)
 
     async def stop(self) -> None:
         """Stop sending; what was not begun stays in the outbox, what is on the wire is waited for, so that it is not sent again."""
         self._stopping = True
         self._stopped.set()
-        if self._lanes:
-            await asyncio.wait(list(self._lanes.values()), timeout=FINISH_SECONDS)
-        for task in list(self._lanes.values()):
+        tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=FINISH_SECONDS)
+        for task in tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def _drain(self, address: Address) -> None:
-        mine, pause = self.conversations.owner, BEHIND_SECONDS
-        while True:
-            self._again.discard(address)
-            rows = await self.store.read(lambda connection: self.conversations.unsent(connection, address=address))
-            if not any(row.owner == mine for row in rows):
-                if address not in self._again:
-                    return
-                continue
-            if self._stopping:
-                return
-            if rows[0].owner != mine:
-                await self._nap(pause)
-                pause = min(2 * pause, BEHIND_AT_MOST_SECONDS)
-                continue
-            pause = BEHIND_SECONDS
-            for row in itertools.takewhile(lambda row: row.owner == mine, rows):
-                if self._stopping or not await self._send(row):
-                    return
+    async def _drain(self, address: Address, lane: _Lane) -> None:
+        pause = BEHIND_SECONDS
+        try:
+            while (lane.look or lane.rows) and not self._stopping:
+                try:
+                    if lane.look:
+                        await self._look(address, lane)
+                    elif lane.rows[0].owner != self.conversations.owner:
+                        await self._nap(pause)
+                        pause, lane.look = min(2 * pause, BEHIND_AT_MOST_SECONDS), True
+                    else:
+                        pause = BEHIND_SECONDS
+                        lane.look = not await self._send(lane.rows.popleft()) or lane.look
+                except (OperationalError, InterfaceError):  # the database is away: what waits is looked for when it is there again
+                    lane.look = True
+                    await self._nap(AWAY_SECONDS)
+        finally:
+            self._lanes.pop(address, None)
+
+    async def _look(self, address: Address, lane: _Lane) -> None:
+        """Read what waits for the chat, in order; what is queued meanwhile comes after it."""
+        lane.look = False
+        lane.rows.clear()
+        there = await self.store.read(lambda connection: self.conversations.unsent(connection, address=address))
+        known = {row.id for row in there}
+        lane.rows = deque(there + [row for row in lane.rows if row.id not in known])
+        if all(row.owner != self.conversations.owner for row in lane.rows):
+            lane.rows.clear()
 
     async def _nap(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
 
     async def _send(self, row: Queued) -> bool:
         """Send one message and delete its row; False when the chat has to be left alone."""
@@ -142,10 +176,10 @@ class Sender:
             raise SendError("unknown_outcome") from None
 
     async def _done(self, row: Queued, ids: Sequence[str]) -> None:
-        await self.store.write(lambda connection: self.conversations.done(connection, row.id, row.address, ids))
+        await self.store.write_joint(self.conversations.done_all, (row, ids))
 
     async def _forget(self, channel: Channel, address: Address) -> None:
         ids = await self.store.read(lambda connection: self.conversations.traces(connection, address))
-        with contextlib.suppress(SendError):
+        with contextlib.suppress(SendError):  # then the ids stay, so that the person can ask again
             await channel.forget(address, ids)
-        await self.store.write(lambda connection: self.conversations.untrace(connection, address))
+            await self.store.write(lambda connection: self.conversations.untrace(connection, address))

@@ -21,7 +21,7 @@ DONE = Option("done", keywords=("selesai", "sudah", "done", "cukup", "beres", *N
 
 def plain(words: str) -> str:
     """Lower case, single spaces, no mark at the end: how typed words are compared with a choice."""
-    return re.sub(r"\s+", " ", words.strip().lower()).strip(" .!")
+    return " ".join(words.lower().split()).strip(" .!")
 
 
 def text(*, at_least: int = 1, at_most: int = 2000, optional: bool = False) -> Reader[str]:

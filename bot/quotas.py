@@ -13,6 +13,11 @@ from collections.abc import Callable
 from bot.messages import Address
 from storage.vault import keyed
 
+BURST, PER_MINUTE = 30, 20
+"""Messages that one chat may send at once (a tip with an album is that many), and a minute after that."""
+FULL_SECONDS = BURST * 60 / PER_MINUTE
+"""After so long a silence a chat may send at once again, and nothing need be known of it any more."""
+
 TIPS_A_DAY, PHOTOS_A_DAY = 3, 30
 """Of one chat (docs/threat-model.md, A5)."""
 
@@ -24,11 +29,12 @@ CHATS_AT_MOST = 200_000
 
 
 class Quotas:
-    """Counts tips and photos per chat, the tips of all chats, and the chats that are muted for a day."""
+    """Counts messages, tips and photos per chat, the tips of all chats, and the chats that are muted for a day."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._now = monotonic
         self._recent: deque[float] = deque()
+        self._swept = self._now()
         self._begin()
 
     def _begin(self) -> None:
@@ -36,11 +42,24 @@ class Quotas:
         self._tips: Counter[bytes] = Counter()
         self._photos: Counter[bytes] = Counter()
         self._muted: set[bytes] = set()
+        self._said: dict[bytes, tuple[float, float]] = {}
 
     def _name(self, address: Address) -> bytes:
-        if self._now() - self._since > DAY_SECONDS or len(self._photos) > CHATS_AT_MOST:
+        if self._now() - self._since > DAY_SECONDS or max(len(self._photos), len(self._said)) > CHATS_AT_MOST:
             self._begin()
         return keyed(self._key, b"quota", f"{address.channel}|{address.chat}".encode(), 16)
+
+    def may_say(self, address: Address) -> bool:
+        """Count a message; False when the chat sends more than its share now. Chats that were silent for a while are forgotten."""
+        name, now = self._name(address), self._now()
+        if now - self._swept > FULL_SECONDS:
+            self._said = {known: (left, at) for known, (left, at) in self._said.items() if now - at < FULL_SECONDS}
+            self._swept = now
+        left, at = self._said.get(name, (float(BURST), now))
+        left = min(float(BURST), left + (now - at) * PER_MINUTE / 60)
+        allowed = left >= 1
+        self._said[name] = (left - 1 if allowed else left, now)
+        return allowed
 
     def may_send_tip(self, address: Address) -> bool:
         """Whether this chat has a tip left today."""

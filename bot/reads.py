@@ -15,6 +15,7 @@ from bot.turn import NotReady
 from storage.broadcasts import Broadcast, Results
 from storage.cases import Cases, OpenCase
 from storage.drafts import Draft
+from storage.evidence import look_alike
 from storage.originals import Waiting
 from storage.staff import Account
 from storage.staff_chats import Desk
@@ -44,6 +45,12 @@ class Reads:
         """Whether the untouched originals of these photos can be kept for the offline keys."""
         return self.originals.there(photos)
 
+    def photos_alike(self, photos: Sequence[str]) -> bool:
+        """Whether two of these photos of a draft show nearly the same."""
+        found = [self.cases.conversations.photo_facts(self.connection, photo) for photo in photos]
+        hashes = [int(str(facts.get("likeness", "0")), 16) for facts in found if facts is not None]
+        return any(look_alike(one, two) for place, one in enumerate(hashes) for two in hashes[:place])
+
     def notices(self, case: OpenCase) -> bool:
         """Whether the tipster of this case asked to be told of news."""
         push = self.cases.push
@@ -53,6 +60,8 @@ class Reads:
         """The case behind a typed code. Raises `Rejected` with what to do, or `NotReady` until the code is derived."""
         if self.sessions.locked(handle):
             raise Rejected("follow_up.locked")
+        if self.sessions.busy(handle):
+            raise Rejected("follow_up.busy")
         if self.sessions.needs_work(handle):
             raise NotReady("code")
         receipt = self.sessions.get(handle)
@@ -77,6 +86,11 @@ class Reads:
     def staff(self) -> Account | None:
         """The broadcaster or approver to whom this chat is linked."""
         return self._desk().staff(self.connection, self.address)
+
+    def signs_in_panel(self) -> bool:
+        """Whether the staff member of this chat has a security key as second factor, which a chat cannot ask for."""
+        account = self.staff()
+        return account is not None and self._desk().accounts.needs_key(account)
 
     def broadcasts(self, limit: int) -> list[Broadcast]:
         """The last broadcasts."""

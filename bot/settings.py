@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
-
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ZONE = ZoneInfo("Asia/Jakarta")
 
@@ -29,31 +28,101 @@ def poor(secret: str) -> bool:
     return len(secret) < SECRET_AT_LEAST or secret.lower().strip("<>") in DEFAULTS or len(set(secret)) < 6
 
 
-def setting(name: str, default: Any, purpose: str, *, secret: bool = False) -> Any:
-    """A setting read from the environment variable `name`."""
-    return Field(default=default, validation_alias=name, description=purpose, json_schema_extra={"secret": secret})
+class BadSetting(ValueError):
+    """A value that its setting cannot have. The message names the setting, never the value: it may be a secret in the wrong place."""
 
 
-class Settings(BaseSettings):
+YES, NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: the environment variable, its default, what it is for, whether it is a secret, and how its text is read."""
+
+    name: str
+    default: Any
+    purpose: str
+    secret: bool
+    read: Callable[[str], Any]
+
+    def value(self, given: Any) -> Any:
+        """The value that a text stands for; what is no text is the value itself. Raises `BadSetting`."""
+        if not isinstance(given, str):
+            return given
+        if not given and not isinstance(self.default, str):
+            return self.default
+        try:
+            return self.read(given)
+        except ValueError as reason:
+            raise BadSetting(f"{self.name}: {reason if isinstance(reason, BadSetting) else 'this is no value for it'}") from None
+
+
+def setting(name: str, default: Any, purpose: str, *, secret: bool = False, read: Callable[[str], Any] | None = None) -> Any:
+    """A setting read from the environment variable `name`; without a reader it is read as what its default is."""
+    return Setting(name, default, purpose, secret, read or _reader(default))
+
+
+def _reader(default: Any) -> Callable[[str], Any]:
+    if isinstance(default, bool):
+        return _yes_no
+    if isinstance(default, int):
+        return _number
+    return Path if isinstance(default, Path) else str
+
+
+def one_of(*values: str) -> Callable[[str], str]:
+    """Reads one of these words."""
+
+    def read(given: str) -> str:
+        if given not in values:
+            raise BadSetting(f"must be {' or '.join(values)}")
+        return given
+
+    return read
+
+
+def _number(given: str) -> int:
+    if not given.strip().isdecimal():
+        raise BadSetting("must be a whole number")
+    return int(given)
+
+
+def _yes_no(given: str) -> bool:
+    if given.lower() not in YES | NO:
+        raise BadSetting("must be true or false")
+    return given.lower() in YES
+
+
+class Settings:
     """What an operator can set, in the environment or in a file `.env`."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
-
-    env: Literal["practice", "production", "test"] = setting("NETRA_ENV", "practice", "practice, production or test")
+    env: Literal["practice", "production", "test"] = setting(
+        "NETRA_ENV", "practice", "practice, production or test", read=one_of("practice", "production", "test")
+    )
     data_dir: Path = setting("NETRA_DATA_DIR", Path("data"), "folder of the database")
     keys_dir: Path = setting("NETRA_KEYS_DIR", Path("keys"), "folder of the long-lived keys; never in the same backup as the data")
-    run_dir: Path | None = setting("NETRA_RUN_DIR", None, "folder of the draft keys, on a tmpfs; empty: one is chosen in shared memory")
+    run_dir: Path | None = setting(
+        "NETRA_RUN_DIR", None, "folder of the draft keys, on a tmpfs; empty: one is chosen in shared memory", read=Path
+    )
     database_url: str = setting("NETRA_DATABASE_URL", "", "postgresql+psycopg://...; empty: DATABASE_URL, else SQLite in the data folder")
     public_url: str = setting("NETRA_PUBLIC_URL", "", "address under which people reach this server, https://...")
     host: str = setting("NETRA_HOST", "127.0.0.1", "address of the public listener")
     port: int = setting("PORT", 8080, "port of the public listener")
     panel_host: str = setting("NETRA_PANEL_HOST", "127.0.0.1", "address of the panel's listener; keep it on loopback, a VPN or Tor")
     panel_port: int = setting("NETRA_PANEL_PORT", 8081, "port of the panel's listener")
+    panel_url: str = setting(
+        "NETRA_PANEL_URL", "", "address under which staff open the panel, https://...; security keys are bound to it; empty: localhost"
+    )
+    metrics_port: int = setting("NETRA_METRICS_PORT", 0, "port of /metrics where no panel runs (`netra web`); 0: none")
     election: str = setting("NETRA_ELECTION", "", "name of the election in faq/calendar.toml; empty: its default")
-    now: datetime | None = setting("NETRA_NOW", None, "fixed time for tests (ISO 8601); only with NETRA_ENV=test")
+    now: datetime | None = setting(
+        "NETRA_NOW", None, "fixed time for tests (ISO 8601); only with NETRA_ENV=test", read=datetime.fromisoformat
+    )
     telegram_token: str = setting("TELEGRAM_TOKEN", "", "token from BotFather; empty: Telegram is off", secret=True)
     telegram_api_url: str = setting("TELEGRAM_API_URL", "https://api.telegram.org", "scheme and host of the Bot API")
-    telegram_mode: Literal["polling", "webhook"] = setting("TELEGRAM_MODE", "polling", "polling or webhook")
+    telegram_mode: Literal["polling", "webhook"] = setting(
+        "TELEGRAM_MODE", "polling", "polling or webhook", read=one_of("polling", "webhook")
+    )
     telegram_webhook_secret: str = setting("TELEGRAM_WEBHOOK_SECRET", "", "1 to 256 characters A-Z a-z 0-9 _ -", secret=True)
     telegram_paid_broadcasts: bool = setting(
         "TELEGRAM_PAID_BROADCASTS", False, "send broadcasts at up to 1,000 a second, paid in Stars (needs BotFather's consent)"
@@ -69,10 +138,23 @@ class Settings(BaseSettings):
     twilio_api_url: str = setting("TWILIO_API_URL", "https://api.twilio.com", "scheme and host of Twilio's API")
     twilio_media_hosts: str = setting("TWILIO_MEDIA_HOSTS", "api.twilio.com", "hosts from which photos are fetched, separated by commas")
 
-    @field_validator("now", "run_dir", mode="before")
+    def __init__(self, _env_file: str | None = ".env", **given: Any) -> None:
+        """Read every setting: from `given` by its variable's name, else the environment, else the file. Raises `BadSetting`."""
+        sources = (given, os.environ, _in_file(_env_file))
+        wrong: list[str] = []
+        for field, known in self.fields().items():
+            found = next((source[known.name] for source in sources if known.name in source), known.default)
+            try:
+                setattr(self, field, known.value(found))
+            except BadSetting as error:
+                wrong.append(str(error))
+        if wrong:
+            raise BadSetting("; ".join(wrong))
+
     @classmethod
-    def _empty_is_none(cls, value: Any) -> Any:
-        return None if value == "" else value
+    def fields(cls) -> dict[str, Setting]:
+        """Every setting by the attribute that holds its value, in order."""
+        return {field: known for field, known in vars(cls).items() if isinstance(known, Setting)}
 
     def url(self) -> str:
         """The database's address."""
@@ -100,10 +182,10 @@ class Settings(BaseSettings):
     def poor_secrets(self) -> list[str]:
         """The names of the secrets that are set and are none."""
         found = []
-        for field, known in type(self).model_fields.items():
-            extra, value = known.json_schema_extra, str(getattr(self, field))
-            if isinstance(extra, dict) and extra.get("secret") and value and poor(value):
-                found.append(str(known.validation_alias))
+        for field, known in self.fields().items():
+            value = str(getattr(self, field))
+            if known.secret and value and poor(value):
+                found.append(known.name)
         return found
 
     def problems(self) -> list[str]:
@@ -135,6 +217,14 @@ class Settings(BaseSettings):
         return found
 
 
+def _in_file(path: str | None) -> Mapping[str, str | None]:
+    if path is None or not Path(path).is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    return {name: value or "" for name, value in dotenv_values(path).items()}
+
+
 def hash_of(text: str) -> int:
     """A small number that stays the same between runs."""
     import zlib
@@ -144,13 +234,10 @@ def hash_of(text: str) -> int:
 
 def described() -> list[tuple[str, str, str, bool]]:
     """Name, default, purpose and secrecy of every setting, in order."""
-    found = []
-    for field in Settings.model_fields.values():
-        extra = field.json_schema_extra
-        secret = bool(extra.get("secret")) if isinstance(extra, dict) else False
-        default = "" if field.default is None else str(field.default)
-        found.append((str(field.validation_alias), default, field.description or "", secret))
-    return found
+    return [
+        (known.name, "" if known.default is None else str(known.default), known.purpose, known.secret)
+        for known in Settings.fields().values()
+    ]
 
 
 def example() -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import string
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,14 @@ class Missing(KeyError):
     """A text that no language has: a fault in the program, found by the tests."""
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a text: the facts that it wants, and its runs (words, the fact that follows them, their style)."""
+
+    facts: tuple[str, ...]
+    runs: tuple[tuple[str, str | None, Style], ...]
+
+
 @dataclass(frozen=True)
 class Template:
     """One sentence, read once."""
@@ -37,28 +45,50 @@ class Template:
     source: str
 
     @cached_property
-    def lines(self) -> tuple[tuple[tuple[str, Style], ...], ...]:
-        """The runs of each line with their styles."""
-        return tuple(tuple(_runs(line)) for line in self.source.strip("\n").split("\n"))
+    def lines(self) -> tuple[Line, ...]:
+        """The lines with their runs, and with the facts that they want."""
+        return tuple(
+            Line(
+                tuple(dict.fromkeys(FACT.findall(line))),
+                tuple((literal, name, style) for run, style in _runs(line) for literal, name, _, _ in string.Formatter().parse(run)),
+            )
+            for line in self.source.strip("\n").split("\n")
+        )
 
-    @property
+    @cached_property
     def facts(self) -> set[str]:
         """The names of the facts that go in."""
         return set(FACT.findall(self.source))
 
-    def fill(self, facts: Mapping[str, Any]) -> list[Span]:
+    @cached_property
+    def still(self) -> tuple[Span, ...]:
+        """The spans of a text without facts."""
+        return tuple(self._filled({}))
+
+    @cached_property
+    def label(self) -> tuple[str, str]:
+        """The label of a choice, and its detail."""
+        label, _, detail = "".join(span.text for span in self.still).partition(" | ")
+        return label, detail
+
+    def fill(self, facts: Mapping[str, Any]) -> Sequence[Span]:
         """The spans with their facts; raises `KeyError` for a fact that is not given."""
+        return self._filled(facts) if self.facts else self.still
+
+    def _filled(self, facts: Mapping[str, Any]) -> list[Span]:
         spans: list[Span] = []
         first = True
         for line in self.lines:
-            wanted = [name for run, _ in line for name in FACT.findall(run)]
-            if wanted and all(facts[name] in ("", None, [], ()) for name in wanted):
+            if line.facts and all(facts[name] in ("", None, [], ()) for name in line.facts):
                 continue
             if not first:
                 spans.append(Span("\n"))
             first = False
-            for run, style in line:
-                spans.extend(_filled(run, style, facts))
+            for literal, name, style in line.runs:
+                if literal:
+                    spans.append(Span(literal, style))
+                if name is not None:
+                    spans.append(Span(_words(facts[name]), style))
         return joined(spans)
 
 
@@ -74,15 +104,11 @@ def _runs(line: str) -> Iterable[tuple[str, Style]]:
         yield line[at:], ""
 
 
-def _filled(run: str, style: Style, facts: Mapping[str, Any]) -> Iterable[Span]:
-    for literal, name, _, _ in string.Formatter().parse(run):
-        if literal:
-            yield Span(literal, style)
-        if name is not None:
-            value = facts[name]
-            if isinstance(value, (list, tuple)):
-                value = "\n".join(f"- {item}" for item in value)
-            yield Span("" if value is None else str(value), style)
+def _words(value: Any) -> str:
+    """A fact as it is put in: a list as lines of its own."""
+    if isinstance(value, (list, tuple)):
+        return "\n".join(f"- {item}" for item in value)
+    return "" if value is None else str(value)
 
 
 def joined(spans: Iterable[Span]) -> list[Span]:
@@ -125,7 +151,7 @@ class Texts:
         """Whether the catalogue knows the name."""
         return name in self._templates["id"]
 
-    def spans(self, language: str, name: str, facts: Mapping[str, Any] | None = None) -> list[Span]:
+    def spans(self, language: str, name: str, facts: Mapping[str, Any] | None = None) -> Sequence[Span]:
         """The text with its facts."""
         return self.template(language, name).fill(facts or {})
 
@@ -150,7 +176,7 @@ class Texts:
         base = question.split(".")[0]
         for name in (f"{flow}.options.{base}.{option.value}", f"options.{option.value}"):
             if self.has(name):
-                label, _, detail = self.plain(language, name).partition(" | ")
+                label, detail = self.template(language, name).label
                 return Option(option.value, label, detail, option.keywords)
         raise Missing(f"{flow}.options.{base}.{option.value}")
 

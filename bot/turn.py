@@ -102,6 +102,8 @@ class Result:
     flow: str
     waiting: str
     outcome: str
+    counted: tuple[str, ...] = ()
+    """What happened, for the daily counts."""
 
 
 BACK, CANCEL, MENU, HELP = "back", "cancel", "menu", "help"
@@ -134,13 +136,12 @@ class Conductor:
         start: Start,
         aside: Aside,
         reads: Callable[[Connection, Address], Any] = lambda connection, address: None,
-        count: Callable[[Connection, datetime, str], None] = lambda connection, now, name: None,
         numbered: Callable[[str], bool] = lambda channel: True,
         public_url: str = "",
     ) -> None:
         self.texts, self.talks, self.home, self.numbered = texts, talks, home, numbered
         self.public_url = public_url.rstrip("/")
-        self.start, self.aside, self.reads, self.count = start, aside, reads, count
+        self.start, self.aside, self.reads = start, aside, reads
         self.words = {word: name for name, talk in talks.items() for word in talk.words}
 
     def plain(self, language: str, said: Said) -> Outbound:
@@ -149,18 +150,36 @@ class Conductor:
 
     # --- one turn ----------------------------------------------------------------------------------------------------------
 
-    def take(self, connection: Connection, inbound: Inbound, state: dict[str, Any], now: datetime, *, lost: bool = False) -> Result:
-        """The result of one message. Pure but for what keepers write through the connection."""
-        turn = _Take(self, connection, inbound, state, now)
+    def take(
+        self,
+        connection: Connection,
+        inbound: Inbound,
+        state: dict[str, Any],
+        now: datetime,
+        *,
+        lost: bool = False,
+        writing: Callable[[], Connection] | None = None,
+    ) -> Result:
+        """The result of one message. Pure but for what keepers write, through the connection that `writing` makes ready for it."""
+        turn = _Take(self, connection, inbound, state, now, writing or (lambda: connection))
         return turn.run(lost)
 
 
 class _Take:
     """The steps of one turn, in order."""
 
-    def __init__(self, conductor: Conductor, connection: Connection, inbound: Inbound, state: dict[str, Any], now: datetime) -> None:
+    def __init__(
+        self,
+        conductor: Conductor,
+        connection: Connection,
+        inbound: Inbound,
+        state: dict[str, Any],
+        now: datetime,
+        writing: Callable[[], Connection],
+    ) -> None:
         self.c, self.connection, self.inbound, self.now = conductor, connection, inbound, now
-        self.state = state
+        self.state, self.writing = state, writing
+        self.counted: list[str] = []
         self.before: list[Said] = []
         self.out: list[Outbound] = []
         self.outcome = "answered"
@@ -233,7 +252,7 @@ class _Take:
         chat = self._chat({}, "")
         chat.flow = name
         result, keep = drive(self.c.talks[name].run, chat), self.c.talks[name].keep
-        turn = Turn(self.connection, self.inbound.address, self.now, self.state["language"])
+        turn = Turn(self.writing(), self.inbound.address, self.now, self.state["language"])
         if keep is not None:
             keep(result, turn)
         self.before += [*chat.said, *turn.said]
@@ -599,8 +618,7 @@ class _Take:
             chat = self._chat(self.state["answers"], expected)
             result = drive(self.c.talks[flow].run, chat)
             if self.moved and not chat.rejected:
-                for name in chat.counted:
-                    self.c.count(self.connection, self.now, name)
+                self.counted += chat.counted
             if chat.waiting is not None:
                 self._asked(chat, expected)
                 return
@@ -655,9 +673,9 @@ class _Take:
             self.before = said  # something was only told: what it interrupted goes on at once
             self._begin(parked["flow"], {})
             return True
-        turn = Turn(self.connection, self.inbound.address, self.now, self.state["language"])
-        keep = self.c.talks[flow].keep
-        if result is not None and keep is not None:
+        keep = self.c.talks[flow].keep if result is not None else None
+        turn = Turn(self.writing() if keep else self.connection, self.inbound.address, self.now, self.state["language"])
+        if keep is not None:
             try:
                 keep(result, turn)
             except Rejected as reason:
@@ -750,7 +768,7 @@ class _Take:
     def _result(self) -> Result:
         waiting = self.state["waiting"]["name"] if self.state["waiting"] else ""
         out = [message for message in self.out if message.spans or message.forget]
-        return Result(self.state, out, self.state["flow"] or "", waiting, self.outcome)
+        return Result(self.state, out, self.state["flow"] or "", waiting, self.outcome, tuple(self.counted))
 
 
 def drive(flow: Flow, chat: Chat) -> Any:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from bot.channels import Channel
+from bot.health import Report
 from bot.messages import Span
+from bot.templates import Pages
 from bot.texts import Texts
 
-PAGES, STATIC = Path(__file__).with_name("pages"), Path(__file__).with_name("static")
+STATIC = Path(__file__).with_name("static")
 BODY_BYTES = 1 << 20
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -35,11 +36,6 @@ class Table:
     rows: Sequence[tuple[str, str]]
 
 
-def pages() -> Environment:
-    """The templates, always escaped."""
-    return Environment(loader=FileSystemLoader(PAGES), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True)
-
-
 def page_words(texts: Texts) -> dict[str, dict[str, str]]:
     """The words of the pages, by language."""
     names = [name for name in texts.names("id") if name.startswith("web.")]
@@ -48,11 +44,11 @@ def page_words(texts: Texts) -> dict[str, dict[str, str]]:
 
 def application(
     channels: Iterable[Channel],
-    environment: Environment,
+    pages: Pages,
     texts: Texts,
     *,
     links: Sequence[Mapping[str, str]],
-    ready: Callable[[], Awaitable[Mapping[str, str]]],
+    ready: Callable[[], Awaitable[Report]],
     statistics: Callable[[str], Awaitable[Sequence[Table]]],
     notices: Callable[[], Awaitable[Sequence[str]]],
     more: Sequence[web.RouteDef] = (),
@@ -66,7 +62,7 @@ def application(
 
     def html(request: web.Request, template: str, **facts: object) -> web.Response:
         chosen = language(request)
-        text = environment.get_template(template).render(words=words[chosen], language=chosen, **facts)
+        text = pages.get_template(template).render(words=words[chosen], language=chosen, **facts)
         return web.Response(text=text, content_type="text/html")
 
     async def landing(request: web.Request) -> web.Response:
@@ -74,7 +70,7 @@ def application(
 
     async def privacy(request: web.Request) -> web.Response:
         chosen = language(request)
-        paragraphs: list[list[Span]] = [texts.spans(chosen, f"privacy.{name}") for name in ("promise", "limits", "traces")]
+        paragraphs: list[Sequence[Span]] = [texts.spans(chosen, f"privacy.{name}") for name in ("promise", "limits", "traces")]
         return html(request, "text.html", title=words[chosen]["privacy"], paragraphs=paragraphs)
 
     async def figures(request: web.Request) -> web.Response:
@@ -87,9 +83,8 @@ def application(
         return web.json_response({"status": "ok"})
 
     async def readyz(_: web.Request) -> web.Response:
-        parts = dict(await ready())
-        well = all(state == "ok" for state in parts.values())
-        return web.json_response({"status": "ok" if well else "not ready", **parts}, status=200 if well else 503)
+        report = await ready()
+        return web.json_response(report.to_json(), status=200 if report.serves else 503)
 
     app.add_routes(
         [
@@ -117,6 +112,8 @@ async def _headers(request: web.Request, handler: Callable[[web.Request], Awaita
     except web.HTTPException as error:
         error.headers.update(HEADERS)
         raise
+    except ConnectionError:  # half a request, and nobody left to answer: not a fault of ours, and no line in the log
+        return web.Response(status=400)
     response.headers.update(HEADERS)
     if request.path.startswith(("/static/", "/kartu/")):
         response.headers["Cache-Control"] = "public, max-age=3600"

@@ -9,15 +9,16 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from bot.channels import Channel
-from bot.channels.limits import FetchError
+from bot.channels.limits import FetchError, SendError
 from bot.chat import Said
 from bot.logs import log, where
 from bot.messages import Address, Attachment, Inbound, Outbound
@@ -26,14 +27,11 @@ from bot.outbox import Sender
 from bot.quotas import Quotas
 from bot.receipts import CodeSessions
 from bot.turn import Conductor, NotReady, Result
-from storage.conversations import Conversations, Received
+from storage.conversations import Conversation, Conversations, Queued, Received
 from storage.evidence import Cleaner, Refused
 from storage.originals import Waiting
-from storage.store import Store
+from storage.store import Part, Store
 from storage.vault import Receipt, Receipts
-
-BURST, PER_MINUTE = 30, 20
-"""Messages that one chat may send at once, and a minute after that (facts: security design, section 7)."""
 
 PHOTOS_PER_MESSAGE = 10
 DISK_FLOOR = 2 * 1000**3
@@ -59,8 +57,33 @@ BEHIND_SECONDS = 0.03
 """So often a turn looks whether the other process is done with the message before."""
 
 
+AWAY = (OperationalError, InterfaceError)
+"""The database is away or full: no fault of the turn, which is taken when it is there again."""
+AWAY_SECONDS, AWAY_AT_MOST_SECONDS = 1.0, 600.0
+ANSWER_WITHIN_SECONDS = 120.0
+"""So long a person who waits for the answer is kept waiting; the turn is taken all the same."""
+
+
 class Behind(Exception):
     """An earlier message of the chat still waits with another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A message that is prepared for its turn, with the inbox rows that it came in."""
+
+    inbox_ids: tuple[int, ...]
+    inbound: Inbound
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of a turn: its result, and its messages as they wait to be sent."""
+
+    result: Result
+    queued: list[Queued]
+    next_in_line: bool
+    """No other process has earlier messages of the chat to send."""
 
 
 @dataclass(slots=True)
@@ -81,12 +104,6 @@ class _Lane:
     came: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-@dataclass(slots=True)
-class _Bucket:
-    left: float
-    at: float
-
-
 class Worker:
     """Takes messages in and takes their turns."""
 
@@ -103,6 +120,7 @@ class Worker:
         known: Callable[[Connection, Receipt], bool],
         clock: Callable[[], datetime],
         *,
+        count: Callable[[Connection, Mapping[tuple[date, str], int]], None] = lambda connection, numbers: None,
         lost: bool = False,
         quotas: Quotas | None = None,
         originals: Waiting | None = None,
@@ -113,12 +131,12 @@ class Worker:
         self.channels, self.sender, self.cleaner = channels, sender, cleaner
         self.receipts, self.sessions, self.known, self.clock = receipts, sessions, known, clock
         self.quotas, self.originals, self.free = quotas or Quotas(), originals or Waiting(), free
-        self.stopped = stopped
+        self.stopped, self.count = stopped, count
         self.lost = lost
         """The run folder was new and drafts were lost: people who come back without a conversation are told."""
         self._lanes: dict[Address, _Lane] = {}
-        self._buckets: dict[Address, _Bucket] = {}
         self._refill: asyncio.Future[None] | None = None
+        self._unsaying: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     # --- in -----------------------------------------------------------------------------------------------------------------
@@ -157,11 +175,13 @@ class Worker:
         """The same for channels that wait for the answer: returns once the turn is done, with all messages for the chat.
 
         A new message says that the answer to the one before was seen. A repeated one says the opposite: it gets its answer again.
+        Raises `TimeoutError` when the turn has to wait for too long, because the database is away.
         """
         before = await self.store.read(lambda connection: self.conversations.unsent(connection, address=inbound.address))
         waiting = await self._take_in(inbound)
         if waiting is not None:
-            await waiting.done
+            async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
+                await asyncio.shield(waiting.done)
             if before:
                 await self.store.write(lambda connection: self.conversations.sent(connection, [row.id for row in before]))
         return await self.pending(inbound.address)
@@ -181,25 +201,22 @@ class Worker:
         if self.quotas.muted(inbound.address):
             RECEIVED.labels(inbound.address.channel, "muted").inc()
             return None
-        if not self._may(inbound.address):
+        if not self.quotas.may_say(inbound.address):
             RECEIVED.labels(inbound.address.channel, "too many").inc()
             raise TooMany
         safe = self.sessions.at_the_door(inbound)
-        received = await self.store.write(lambda connection: self.conversations.receive(connection, safe))
+        received = await self.store.write_joint(self.conversations.receive_all, safe)
         RECEIVED.labels(inbound.address.channel, "new" if received else "again").inc()
+        if safe.receipt and inbound.message_id:
+            task = asyncio.get_running_loop().create_task(self._unsay(inbound.address, inbound.message_id))
+            self._unsaying.add(task)
+            task.add_done_callback(self._unsaying.discard)
         return self._queue(received) if received else None
 
-    def _may(self, address: Address) -> bool:
-        now = time.monotonic()
-        if len(self._buckets) > 50_000:
-            self._buckets.clear()
-        bucket = self._buckets.setdefault(address, _Bucket(BURST, now))
-        bucket.left = min(BURST, bucket.left + (now - bucket.at) * PER_MINUTE / 60)
-        bucket.at = now
-        if bucket.left < 1:
-            return False
-        bucket.left -= 1
-        return True
+    async def _unsay(self, address: Address, message_id: str) -> None:
+        """Delete the message in which a code was typed, where the platform allows it; "hapus jejak" tries what failed once more."""
+        with contextlib.suppress(SendError):
+            await self.channels[address.channel].forget(address, [message_id])
 
     def _queue(self, received: Received) -> _Waiting:
         loop = asyncio.get_running_loop()
@@ -223,9 +240,9 @@ class Worker:
                     await self._album(lane, waiting)
                 try:
                     await self._one(waiting)
-                except Behind:
+                except (Behind, *AWAY) as reason:
                     lane.waiting.extendleft(reversed(waiting))
-                    await asyncio.sleep(BEHIND_SECONDS)
+                    await asyncio.sleep(BEHIND_SECONDS if isinstance(reason, Behind) else AWAY_SECONDS)
                     continue
                 for one in waiting:
                     if not one.done.done():
@@ -250,7 +267,8 @@ class Worker:
                 return
             lane.came.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(lane.came.wait(), quiet_at - loop.time())
+                async with asyncio.timeout_at(quiet_at):
+                    await lane.came.wait()
 
     async def _more_of(self, lane: _Lane, waiting: list[_Waiting], group: str) -> bool:
         """Add the photos of an album that came in through other processes; they will find them answered."""
@@ -272,36 +290,43 @@ class Worker:
             if inbound.attachments and await self._behind(inbound.address, ids):
                 raise Behind  # photos that are fetched too early would be taken for doubles of their own
             prepared = await self._prepare(inbound)
-            result = await self._turn(ids, prepared)
+            taken = await self._turn(Due(tuple(ids), prepared))
         except Behind:
             raise
-        except Exception as error:  # noqa: BLE001 - a fault of ours: the person is told, the next message goes on
+        except Exception as error:
+            if isinstance(error, AWAY) and asyncio.get_running_loop().time() - waiting[0].since < AWAY_AT_MOST_SECONDS:
+                raise
             log.error("turn failed", turn=turn_id, channel=inbound.address.channel, error=type(error).__name__, where=where(error))
             await self._apologise([one.id for one in waiting], inbound, turn_id)
             TURNS.labels(inbound.address.channel, "", "failed").inc()
             return
-        if result is not None:
-            took = time.perf_counter() - started
-            TURNS.labels(inbound.address.channel, result.flow, result.outcome).inc()
-            TURN_SECONDS.observe(took)
-            log.info(
-                "turn",
-                turn=turn_id,
-                channel=inbound.address.channel,
-                flow=result.flow,
-                waiting=result.waiting.split(".")[0],
-                outcome=result.outcome,
-                ms=round(took * 1000),
-            )
-            self.originals.keep_only(inbound.address, photos_in(result.state or {}))
-            if result.outcome in ("kept", "cancelled"):
-                self.store.scrub()
-        self.sender.wake(inbound.address)
+        if taken is None:  # another process was faster, and sends
+            return
+        result = taken.result
+        took = time.perf_counter() - started
+        TURNS.labels(inbound.address.channel, result.flow, result.outcome).inc()
+        TURN_SECONDS.observe(took)
+        log.info(
+            "turn",
+            turn=turn_id,
+            channel=inbound.address.channel,
+            flow=result.flow,
+            waiting=result.waiting.split(".")[0],
+            outcome=result.outcome,
+            ms=round(took * 1000),
+        )
+        self.originals.keep_only(inbound.address, photos_in(result.state or {}))
+        if result.outcome in ("kept", "cancelled"):
+            self.store.scrub()
+        if taken.next_in_line:
+            self.sender.queue(taken.queued)
+        else:
+            self.sender.wake(inbound.address)
 
     async def _behind(self, address: Address, ids: Sequence[int]) -> bool:
         if not self.conversations.owner:
             return False
-        return await self.store.read(lambda connection: self.conversations.behind(connection, address, ids))
+        return bool(await self.store.read(lambda connection: self.conversations.behind(connection, {address: ids})))
 
     # --- before the turn ------------------------------------------------------------------------------------------------------------
 
@@ -319,7 +344,7 @@ class Worker:
         def known(receipt: Receipt) -> bool:
             return self.store.read_now(lambda connection: self.known(connection, receipt))
 
-        await asyncio.to_thread(self.sessions.derive, inbound.receipt, inbound.address, known)
+        await self.sessions.derive_in_turn(inbound.receipt, inbound.address, known)
 
     def _in_draft(self, connection: Connection, address: Address) -> set[str]:
         """Hashes of the photos that the chat's answers name; not of one whose turn a crash took away, which comes again."""
@@ -357,54 +382,89 @@ class Worker:
         return Attachment(evidence=kept, as_file=item.source.startswith("file:"))
 
     def _refill_receipts(self) -> None:
-        if self._refill is None or self._refill.done():
+        if not self.receipts.full and (self._refill is None or self._refill.done()):
             self._refill = asyncio.ensure_future(asyncio.to_thread(self.receipts.refill))
 
     # --- the turn -----------------------------------------------------------------------------------------------------------------------
 
-    async def _turn(self, ids: Sequence[int], inbound: Inbound) -> Result | None:
+    async def _turn(self, due: Due) -> Taken | None:
         for _ in range(5):
             try:
-                result = await self.store.write(lambda connection: self._take(connection, ids, inbound))
+                taken = await self.store.write_joint(self.take_all, due)
             except Unready as unready:
                 if unready.work == "receipt":
                     self._refill_receipts()
                     assert self._refill is not None
                     await self._refill
                 else:
-                    await self._derive(inbound)
+                    await self._derive(due.inbound)
                 continue
             self._refill_receipts()
-            return result
+            return taken
         raise RuntimeError("slow work never ended")
 
-    def _take(self, connection: Connection, ids: Sequence[int], inbound: Inbound) -> Result | None:
-        """One turn in one transaction: inbox rows out, answers and outbox rows in.
+    def take_all(self, connection: Connection, turns: Sequence[Due]) -> list[Taken | BaseException | None]:
+        """Turns of different chats in one transaction: inbox rows out, answers and outbox rows in. A turn that fails writes nothing.
 
         The chat's earliest inbox row is the lock that keeps two processes from working on one chat: nobody passes it before it is gone.
         """
-        if self.conversations.behind(connection, inbound.address, ids):
-            raise Behind
-        if not [one for one in ids if self.conversations.answered(connection, one)]:
-            return None
-        conversation = self.conversations.load(connection, inbound.address)
+        due = self.conversations.due(connection, [one for turn in turns for one in turn.inbox_ids])
+        mine = [turn for turn in turns if not due.isdisjoint(turn.inbox_ids)]
+        behind = self.conversations.behind(connection, {turn.inbound.address: turn.inbox_ids for turn in mine})
+        ready = [turn for turn in mine if turn.inbound.address not in behind]
+        found: dict[tuple[int, ...], Result | BaseException] = {turn.inbox_ids: Behind() for turn in mine}
+        done: list[tuple[Due, Conversation, Result]] = []
+        for turn, conversation in zip(
+            ready, self.conversations.load_all(connection, [turn.inbound.address for turn in ready]), strict=True
+        ):
+            found[turn.inbox_ids] = result = self._take(connection, turn.inbound, conversation)
+            if isinstance(result, Result):
+                done.append((turn, conversation, result))
+        self.conversations.save_all(connection, [(conversation, turn.inbound.address) for turn, conversation, _ in done])
+        queued = self.conversations.send_all(connection, [(turn.inbound.address, one) for turn, _, result in done for one in result.out])
+        self.count(connection, Counter((self.clock().date(), name) for _, _, result in done for name in result.counted))
+        self.conversations.answered(connection, [one for turn, _, _ in done for one in turn.inbox_ids])
+        others = self.conversations.others_send(connection, [turn.inbound.address for turn, _, _ in done])
+        to_send: dict[Address, list[Queued]] = {}
+        for row in queued:
+            to_send.setdefault(row.address, []).append(row)
+        return [
+            Taken(result, to_send.get(turn.inbound.address, []), turn.inbound.address not in others)
+            if isinstance(result, Result)
+            else result
+            for turn, result in ((turn, found.get(turn.inbox_ids)) for turn in turns)
+        ]
+
+    def _take(self, connection: Connection, inbound: Inbound, conversation: Conversation) -> Result | BaseException:
+        part = Part(connection)
+        before = photos_in(conversation.state)
         try:
             result = self.conductor.take(
-                connection, inbound, conversation.state, self.clock(), lost=self.lost and conversation.version == 0
+                connection,
+                inbound,
+                conversation.state,
+                self.clock(),
+                lost=self.lost and conversation.version == 0,
+                writing=part.writing,
             )
+            conversation.state = result.state or {}
+            kept = photos_in(conversation.state)
+            if inbound.attachments or not set(before) <= set(kept):
+                self.conversations.keep_only(part.writing(), inbound.address, kept)
+        except DBAPIError:
+            raise
         except NotReady as not_ready:
-            raise Unready(not_ready.work) from None
-        conversation.state = result.state or {}
-        self.conversations.keep_only(connection, inbound.address, photos_in(conversation.state))
-        self.conversations.save(connection, conversation, inbound.address)
-        for outbound in result.out:
-            self.conversations.send(connection, inbound.address, outbound)
+            part.undo()
+            return Unready(not_ready.work)
+        except Exception as error:  # noqa: BLE001 - the worker tells the person; the other turns go on
+            part.undo()
+            return error
+        part.keep()
         return result
 
     async def _apologise(self, ids: Sequence[int], inbound: Inbound, turn_id: str) -> None:
         def write(connection: Connection) -> None:
-            for one in ids:
-                self.conversations.answered(connection, one)
+            self.conversations.answered(connection, ids)
             language = "en" if inbound.language.startswith("en") else "id"
             self.conversations.send(connection, inbound.address, self.conductor.plain(language, Said("turn.failed", {"turn": turn_id})))
 
@@ -424,6 +484,8 @@ class Worker:
         tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=10)
+        if self._unsaying:
+            await asyncio.wait(self._unsaying, timeout=10)
         if self._refill is not None:
             with contextlib.suppress(Exception):
                 await self._refill

@@ -10,11 +10,11 @@ from typing import Final
 
 from faq.calendar import BadCalendar, Calendar
 from faq.entries import PHRASINGS, REPORT, VERDICTS, BadEntry, Entry, Redirect, load_entries, load_phrasings, load_redirects
-from faq.match import MODEL
 from faq.normalise import LEXICON
 from faq.pledge import BadPledge, load_pledges
 from faq.scenarios import faults, load_scenarios
 from faq.versions import load_versions, stale
+from faq.voices import MODEL
 
 PHRASINGS_AT_LEAST: Final = 30
 REGISTERS_AT_LEAST: Final = 6
@@ -200,6 +200,6 @@ def source_hash() -> str:
     known = [(entry.id, entry.title, entry.verdict) for entry in load_entries().values()]
     known += [(redirect.id, redirect.title, "") for redirect in load_redirects().values()]
     digest.update(json.dumps(known, ensure_ascii=False).encode())
-    for path in (*sorted(PHRASINGS.glob("*.tsv")), *sorted(LEXICON.glob("*.tsv"))):
+    for path in (*sorted(PHRASINGS.glob("*.tsv")), *sorted(PHRASINGS.glob("*.toml")), *sorted(LEXICON.glob("*.tsv"))):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

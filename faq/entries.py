@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 FOLDER: Final = Path(__file__).parent
 ENTRIES: Final = FOLDER / "entries"
@@ -26,6 +27,29 @@ STRICTNESS: Final[Mapping[str, int]] = MappingProxyType({verdict: place for plac
 
 class BadEntry(ValueError):
     """A file of entries does not hold what an entry needs."""
+
+
+T = TypeVar("T")
+
+
+class Later(Mapping[str, T]):
+    """Rows by their names, read when the first of them is asked for: an idle server needs none."""
+
+    def __init__(self, load: Callable[[], Mapping[str, T]]) -> None:
+        self._load = load
+
+    @cached_property
+    def _rows(self) -> Mapping[str, T]:
+        return self._load()
+
+    def __getitem__(self, name: str) -> T:
+        return self._rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +129,14 @@ class Redirect:
     reply_en: str
 
 
+@dataclass(frozen=True, slots=True)
+class Phrasing:
+    """Another way to ask for an entry."""
+
+    entry: str
+    words: str
+
+
 def load_entries(folder: Path = ENTRIES) -> dict[str, Entry]:
     """Read every entry of a folder, in the order of their ids."""
     found: dict[str, Entry] = {}
@@ -130,12 +162,16 @@ def load_redirects(path: Path = REDIRECTS) -> dict[str, Redirect]:
 
 
 def load_phrasings(folder: Path = PHRASINGS) -> Iterator[tuple[str, str, str]]:
-    """Give every phrasing as (register, id, phrasing), register by register."""
+    """Give every phrasing as (register, id, phrasing): lines of `*.tsv`, and tables of `*.toml` as the panel exports them."""
     for path in sorted(folder.glob("*.tsv")):
         for line in path.read_text(encoding="utf-8").splitlines():
             name, tab, phrasing = line.partition("\t")
             if tab and phrasing.strip() and not line.startswith("#"):
                 yield path.stem, name.strip(), phrasing.strip()
+    for path in sorted(folder.glob("*.toml")):
+        for name, table in _tables(path):
+            for words in table.get("phrasings", ()):
+                yield path.stem, name, str(words).strip()
 
 
 def _tables(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from faq.entries import REPORT
 from faq.match import Faq, Found
+
+if TYPE_CHECKING:
+    from faq.confidence import Judge
+    from faq.voices import Matcher
 
 OUTSIDE: Final = "-"
 """What a question beside the subject is about."""
@@ -211,7 +216,7 @@ def leave_one_register_out() -> Report:
     verdicts = {name: entry.verdict for name, entry in faq.entries.items()}
     judged = []
     for register, judge_of_others, unseen in judge_without(built):
-        other = Faq(faq.entries, faq.redirects, faq.calendar, faq.matcher, judge_of_others)
+        other = Faq(faq.entries, faq.redirects, faq.calendar, partial(_with, faq.matcher, judge_of_others))
         for one in unseen:
             row = corpus.rows[one.row]
             name = corpus.classes[one.number]
@@ -219,6 +224,10 @@ def leave_one_register_out() -> Report:
             found = other.decide(row.text, corpus.readings[one.row], one.ranked, None, two_acts=False)
             judged.append(judge(Asked(one.row, row.text, frozenset({expected}), register), found, verdicts))
     return report(judged)
+
+
+def _with(matcher: Matcher, judge: Judge) -> tuple[Matcher, Judge]:
+    return matcher, judge
 
 
 def as_json(measured: Report) -> str:

@@ -28,8 +28,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from faq.check import source_hash
 from faq.confidence import CASES, Judge
 from faq.entries import REPORT, load_entries, load_phrasings, load_redirects
-from faq.match import MODEL, Features, Floats, Intent, Ints, Matcher, Ranked, Voices, Words, pairs, parts
 from faq.normalise import Lexicon, Reading
+from faq.voices import MODEL, Features, Floats, Intent, Ints, Matcher, Ranked, Voices, Words, pairs, parts
 
 SEEN: Final = 2
 """How many phrasings a feature must appear in."""

@@ -45,6 +45,9 @@ DONE_AS = {
 }
 """How each is called in the audit log."""
 
+CODED = ("approve", "resume", "release")
+"""What asks for the second factor. Who signs in with a security key does it in the panel: a chat cannot ask for a key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -85,6 +88,9 @@ def broadcast(search: Callable[[str], Sequence[Region]], calendar: Calendar) -> 
         stopped_by = chat.reads.broadcasts_stopped_by()
         options.append(Option("release" if stopped_by else "stop_all"))
         wish = await chat.ask("next", choice(*options), stopped=stopped_by or "", who=account.name)
+        if wish == "release" and chat.reads.signs_in_panel():
+            chat.say("refused.key_in_panel")
+            return None
         if wish in ("stop_all", "release"):
             code = await chat.ask("code", _code(account)) if wish == "release" else ""
             return Act(wish, code=code)
@@ -145,6 +151,9 @@ async def _shown(chat: Chat, account: Account, number: int) -> Act | None:
         **shown,
     )
     if action == "done":
+        return None
+    if action in CODED and chat.reads.signs_in_panel():
+        chat.say("refused.key_in_panel")
         return None
     if action == "approve":
         # What is approved is shown with the question for the code: when it differs by the time the code comes, it is shown and asked again.
@@ -259,19 +268,21 @@ class KeepBroadcast:
         if WRITING not in account.powers:
             raise Refused("not_yours")
         number = self.desk.broadcasts.save(turn.connection, wish.draft, account.name)
-        self.desk.broadcasts.propose(turn.connection, number)
+        self.desk.broadcasts.propose(turn.connection, number, account.name)
         self.desk.audit.add(turn.connection, account.name, "broadcast_proposed", str(number), "in chat")
 
     def _act(self, account: Account, wish: Act, turn: Turn) -> None:
         desk, connection = self.desk, turn.connection
-        if wish.action in ("approve", "resume", "release") and not self._code_right(account, wish.code, turn):
+        if wish.action in CODED and desk.accounts.needs_key(account):
+            raise Refused("key_in_panel")
+        if wish.action in CODED and not self._code_right(account, wish.code, turn):
             raise Refused("code")
         one = desk.broadcasts.get(connection, wish.number)
         if wish.number and (one is None or not _may(account, one, wish.action)):
             raise Refused("not_yours")
         match wish.action:
             case "propose":
-                desk.broadcasts.propose(connection, wish.number)
+                desk.broadcasts.propose(connection, wish.number, account.name)
             case "approve":
                 desk.broadcasts.approve(connection, wish.number, account.name, wish.seen)
             case "withdraw":

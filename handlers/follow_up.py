@@ -9,7 +9,9 @@ from bot.chat import Chat, Name, Reader, Rejected
 from bot.messages import Answer, Option
 from bot.questions import NO, YES, captions, case_code, choice, collect, sent_photos, text
 from bot.receipts import CodeSessions
-from bot.turn import Turn
+from bot.turn import Flow, Turn
+from handlers.identity import Identity, without_identity
+from storage.audit import SYSTEM, AuditLog
 from storage.cases import CLOSED, NEW, TIPSTER, Cases, OpenCase
 from storage.proofs import Proof, content_of_case, prove
 from storage.push import CHANNELS, Push
@@ -42,42 +44,51 @@ def _opened(chat: Chat) -> Reader[tuple[str, OpenCase]]:
     return Reader(read)
 
 
-async def follow_up(chat: Chat) -> FollowUp | None:
-    """Show the state of a case and what the team wrote; take what the tipster adds."""
-    handle, case = await chat.ask("code", _opened(chat))
-    messages = [f"{entry.day}: {entry.words}" for entry in case.entries if entry.kind == "team"][-SHOWN:]
-    notices = ("no_more",) if chat.reads.notices(case) else ("tell_me",) if chat.channel in CHANNELS and case.status != CLOSED else ()
-    wishes = (*(() if case.status == CLOSED else ("add", "photos")), "danger", "proof", *notices, "withdraw", "done")
-    status = "asked" if case.whose_turn == TIPSTER and case.status != CLOSED else "new" if case.status == NEW else case.status
-    if "next" not in chat.answers and sent_photos(chat, "more_photos"):
-        wish = "photos"
-    else:
-        wish = await chat.ask(
-            "next",
-            choice(*wishes),
-            text="status_with_messages" if messages else "status",
-            alias=case.alias,
-            day=case.day.strftime("%d/%m/%Y"),
-            status=Name(f"follow_up.state.{status}"),
-            photos=case.head.get("photos", 0),
-            step=Name(f"follow_up.then.{_then(case, status, chat.now.date())}"),
-            by=_by(case, status, chat.now.date()),
-            messages="\n\n".join(messages),
-        )
-    if wish == "photos":
-        photos = await collect(chat, "more_photos", at_most=MOST_PHOTOS)
-        return FollowUp(handle, wish, captions(chat, "more_photos"), tuple(photos)) if photos else None
-    if wish in ("add", "danger"):
-        name = "words" if wish == "add" else "danger_words"
-        words = await chat.ask(name, text(at_most=WORDS_AT_MOST, optional=wish == "danger"))
-        words = " ".join(part for part in (words, captions(chat, "more_photos")) if part)
-        return FollowUp(handle, wish, words, tuple(sent_photos(chat, "more_photos")))
-    if wish == "withdraw":
-        sure = await chat.confirm("withdraw_sure", choice(WITHDRAW, STAY), alias=case.alias)
-        return FollowUp(handle, wish) if sure == "withdraw_yes" else None
-    if wish == "tell_me":
-        return FollowUp(handle, wish) if await chat.ask("tell_me_sure", choice(NO, YES)) == "yes" else None
-    return FollowUp(handle, "read" if wish == "done" else wish)
+def follow_up(identity: Identity) -> Flow:
+    """The flow, given how identities are found."""
+
+    async def flow(chat: Chat) -> FollowUp | None:
+        """Show the state of a case and what the team wrote; take what the tipster adds."""
+        handle, case = await chat.ask("code", _opened(chat))
+        messages = [f"{entry.day}: {entry.words}" for entry in case.entries if entry.kind == "team"][-SHOWN:]
+        notices = ("no_more",) if chat.reads.notices(case) else ("tell_me",) if chat.channel in CHANNELS and case.status != CLOSED else ()
+        wishes = (*(() if case.status == CLOSED else ("add", "photos")), "danger", "proof", *notices, "withdraw", "done")
+        status = "asked" if case.whose_turn == TIPSTER and case.status != CLOSED else "new" if case.status == NEW else case.status
+        if "next" not in chat.answers and sent_photos(chat, "more_photos"):
+            wish = "photos"
+        else:
+            wish = await chat.ask(
+                "next",
+                choice(*wishes),
+                text="status_with_messages" if messages else "status",
+                alias=case.alias,
+                day=case.day.strftime("%d/%m/%Y"),
+                status=Name(f"follow_up.state.{status}"),
+                photos=case.head.get("photos", 0),
+                step=Name(f"follow_up.then.{_then(case, status, chat.now.date())}"),
+                by=_by(case, status, chat.now.date()),
+                messages="\n\n".join(messages),
+            )
+        if wish == "photos":
+            photos = await collect(chat, "more_photos", at_most=MOST_PHOTOS)
+            if not photos:
+                return None
+            (words,) = await without_identity(chat, identity, captions(chat, "more_photos"))
+            return FollowUp(handle, wish, words, tuple(photos))
+        if wish in ("add", "danger"):
+            name = "words" if wish == "add" else "danger_words"
+            words = await chat.ask(name, text(at_most=WORDS_AT_MOST, optional=wish == "danger"))
+            words = " ".join(part for part in (words, captions(chat, "more_photos")) if part)
+            (words,) = await without_identity(chat, identity, words)
+            return FollowUp(handle, wish, words, tuple(sent_photos(chat, "more_photos")))
+        if wish == "withdraw":
+            sure = await chat.confirm("withdraw_sure", choice(WITHDRAW, STAY), alias=case.alias)
+            return FollowUp(handle, wish) if sure == "withdraw_yes" else None
+        if wish == "tell_me":
+            return FollowUp(handle, wish) if await chat.ask("tell_me_sure", choice(NO, YES)) == "yes" else None
+        return FollowUp(handle, "read" if wish == "done" else wish)
+
+    return flow
 
 
 def _then(case: OpenCase, status: str, today: dt.date) -> str:
@@ -120,6 +131,7 @@ class KeepFollowUp:
     cases: Cases
     sessions: CodeSessions
     signing_key: bytes
+    audit: AuditLog
 
     def __call__(self, wish: FollowUp, turn: Turn) -> None:
         receipt = self.sessions.get(wish.handle)
@@ -128,6 +140,8 @@ class KeepFollowUp:
             return
         if wish.wish == "withdraw":
             gone = self.cases.withdraw(turn.connection, receipt)
+            if gone:  # so that no receiver can be suspected of having made it disappear
+                self.audit.add(turn.connection, SYSTEM, "tip_withdrawn", gone.hex())
             self.sessions.end(wish.handle)
             held = not gone and self.cases.known(turn.connection, receipt)
             turn.say("follow_up.withdrawn" if gone else "follow_up.held" if held else "follow_up.unknown")

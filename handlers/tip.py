@@ -15,7 +15,8 @@ from bot.quotas import Quotas
 from bot.receipts import LastGroups
 from bot.turn import Flow, NotReady, Turn
 from faq.regions import Region
-from storage.cases import Cases, NewTip, NoReceivers
+from handlers.identity import Identity, without_identity
+from storage.cases import Cases, NewTip
 from storage.originals import Waiting
 from storage.vault import FreshReceipt, grouped
 
@@ -41,8 +42,6 @@ SUMS = {
 }  # fmt: skip
 PLACES = 7
 """So many places are offered at once: with "none", back and cancel the ten rows of a list."""
-REMOVE = Option("remove", keywords=("hapus", "hapus saja", *YES.keywords))
-KEEP = Option("keep", keywords=("biarkan saja", *NO.keywords))
 EDITABLE = ("indicator", "where", "when", "what", "who", "photos", "more")
 
 
@@ -68,12 +67,6 @@ class Search(Protocol):
     def __call__(self, words: str) -> Sequence[Region]: ...
 
 
-class Identity(Protocol):
-    """Finds the writer's own identity in a text: the kinds that were found, and the text without them."""
-
-    def __call__(self, words: str) -> tuple[list[str], str]: ...
-
-
 def tip(search: Search, identity: Identity) -> Flow:
     """The flow, given how regions and identities are found."""
 
@@ -91,7 +84,7 @@ def tip(search: Search, identity: Identity) -> Flow:
         originals = await _keep_originals(chat, photos)
         more = await _anything_more(chat, what, who, day, photos)
         more = " ".join(part for part in (captions(chat, "photos"), more) if part)
-        what, who, more = await _without_identity(chat, identity, what, who, more)
+        what, who, more = await without_identity(chat, identity, what, who, more)
         draft = Tip(indicator, kind, region, day, what, who, tuple(photos), more, above, originals)
         await _patience(chat)
         return draft if await _sure(chat, draft) else None
@@ -147,19 +140,6 @@ async def _anything_more(chat: Chat, what: str, who: str, day: dt.date | None, p
     return await chat.ask("more", text(at_most=MORE_AT_MOST, optional=True), text=f"more_{missing[0]}" if missing else "more")
 
 
-async def _without_identity(chat: Chat, identity: Identity, *texts: str) -> tuple[str, ...]:
-    """Warn when a text holds what may be the writer's own identity, and offer to take it out."""
-    found = [identity(words) for words in texts]
-    kinds = sorted({kind for kinds, _ in found for kind in kinds})
-    if not kinds:
-        return texts
-    names = [Name(f"tip.identity_kinds.{kind}") for kind in kinds]
-    without = [words for _, words in found]
-    if await chat.confirm("identity", choice(REMOVE, KEEP), kinds=names, without=without) == "remove":
-        return tuple(without)
-    return texts
-
-
 async def _sure(chat: Chat, draft: Tip) -> bool:
     """Show the whole tip; send, change one answer, or drop it."""
     answered = [name for name in EDITABLE if name in chat.answers]
@@ -178,6 +158,7 @@ async def _sure(chat: Chat, draft: Tip) -> bool:
         their_who=draft.who,
         their_more=draft.more,
         photos=len(draft.photos) or "",
+        alike=Name("tip.photos_alike") if len(draft.photos) > 1 and chat.reads.photos_alike(draft.photos) else "",
         originals=Name("tip.originals_kept") if draft.originals else "",
         above=Name("tip.goes_above") if draft.above else "",
     )
@@ -197,6 +178,8 @@ class KeepTip:
     def __call__(self, tip: Tip, turn: Turn) -> None:
         if not self.quotas.may_send_tip(turn.address):
             raise Rejected("tip.enough_today")
+        if not self.cases.ready(turn.connection):
+            raise Rejected("tip.no_team")
         fresh = self.receipt()
         if fresh is None:
             raise NotReady("receipt")
@@ -219,10 +202,7 @@ class KeepTip:
             above=tip.above,
             originals=self.originals.of(tip.photos) if tip.originals else {},
         )
-        try:
-            case = self.cases.open(turn.connection, turn.address, new, fresh.receipt)
-        except NoReceivers as error:
-            raise Rejected("tip.no_team") from error
+        case = self.cases.open(turn.connection, turn.address, new, fresh.receipt)
         self.quotas.tip_sent(turn.address)
         turn.say_secret("tip.receipt", code=grouped(fresh.code), alias=self.cases.alias(turn.connection, case))
         turn.then = Go("saved_code", {"handle": Answer(text=self.last_groups.keep(fresh.code))})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from panel import audit, broadcasts, case, doors, faq_desk, handover, inbox, statistics, team
+from panel import audit, broadcasts, case, doors, faq_desk, handover, inbox, keys, practice, statistics, team
 from panel.doors import ANYBODY, EVERYONE, GATE, HALF, TABLE, Gate, Route, Throttle
 from panel.pages import PANEL, Panel
 from storage.staff import READING, ROLES
@@ -19,6 +19,7 @@ FORM_AT_MOST = 256 * 1024
 STATIC = {
     "panel.css": "text/css",
     "panel.js": "text/javascript",
+    "keys.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 
@@ -59,12 +60,22 @@ ROUTES = (
     Route("POST", "/masuk/pengaman", doors.factor, HALF),
     Route("POST", "/masuk/pengaman/nanti", doors.factor_later, HALF),
     Route("GET", "/masuk/pengaman.svg", doors.factor_picture, HALF),
+    Route("GET", "/masuk/kunci", keys.key_page, HALF),
+    Route("POST", "/masuk/kunci", keys.key, HALF),
+    Route("GET", "/masuk/kunci/baru", keys.first_page, HALF),
+    Route("POST", "/masuk/kunci/baru", keys.first, HALF),
     Route("GET", "/", doors.start, EVERYONE),
     Route("GET", "/saya", doors.me, EVERYONE),
     Route("POST", "/saya/sesi", doors.end_session, EVERYONE),
     Route("POST", "/saya/sandi", doors.passphrase, EVERYONE),
+    Route("GET", "/saya/kunci", keys.add_page, EVERYONE),
+    Route("POST", "/saya/kunci", keys.add, EVERYONE),
+    Route("POST", "/saya/kunci/lagi", keys.again, EVERYONE),
+    Route("POST", "/saya/kunci/hapus", keys.remove, EVERYONE),
     Route("GET", "/laporan", inbox.inbox, READING),
     Route("POST", "/laporan/ambil", inbox.take_batch, READING),
+    Route("POST", "/laporan/tampilan", inbox.save_view, READING),
+    Route("POST", "/laporan/tampilan/{view}/hapus", inbox.drop_view, READING),
     Route("GET", "/laporan/{case}", case.show, READING),
     Route("GET", "/laporan/{case}/foto/{photo}", case.photo, READING),
     Route("GET", "/laporan/{case}/lihat/{photo}", case.viewer, READING),
@@ -90,8 +101,16 @@ ROUTES = (
     Route("POST", "/persetujuan/{approval}/pakai", handover.use, frozenset({"verifier"})),
     Route("GET", "/statistik", statistics.statistics, FIGURES),
     Route("GET", "/statistik.csv", statistics.statistics_csv, FIGURES),
+    Route("GET", "/statistik.xlsx", statistics.statistics_xlsx, FIGURES),
+    Route("GET", "/statistik.pdf", statistics.statistics_pdf, FIGURES),
+    Route("GET", "/latihan", practice.practice, FIGURES | DESK),
     Route("GET", "/faq", faq_desk.desk, DESK),
     Route("POST", "/faq/selesai", faq_desk.done, DESK),
+    Route("POST", "/faq/frasa", faq_desk.propose, DESK),
+    Route("GET", "/faq/frasa.toml", faq_desk.export, DESK),
+    Route("GET", "/faq/frasa/{phrasing}", faq_desk.phrasing, DESK),
+    Route("POST", "/faq/frasa/{phrasing}/terima", faq_desk.accept, DESK),
+    Route("POST", "/faq/frasa/{phrasing}/cabut", faq_desk.drop, DESK),
     Route("GET", "/tim", team.team, READING | {"admin", "auditor"}),
     Route("POST", "/tim/undang", team.invite, ADMIN),
     Route("POST", "/tim/undangan/batal", team.withdraw, ADMIN),

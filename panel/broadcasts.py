@@ -280,7 +280,7 @@ def _steps(desk: Desk, account: Account, number: int, form: Mapping[str, str], c
         return broadcasts.copy(connection, number, account.name, replace(found.draft.when, day=day, last=day, label=label))
 
     return {
-        "ajukan": (False, lambda connection: broadcasts.propose(connection, number), "broadcast_proposed"),
+        "ajukan": (False, lambda connection: broadcasts.propose(connection, number, account.name), "broadcast_proposed"),
         "setujui": (True, approve, "broadcast_approved"),
         "tarik": (False, lambda connection: broadcasts.withdraw(connection, number), "broadcast_withdrawn"),
         "tahan": (False, lambda connection: broadcasts.pause(connection, number, "by_staff"), "broadcast_paused"),
@@ -374,7 +374,7 @@ async def save(request: web.Request) -> web.StreamResponse:
         before = desk.broadcasts.get(connection, number) if number else None
         kept = desk.broadcasts.save(connection, replace(draft, again=before.draft.again if before else 0), account.name, number)
         if step == "propose":
-            desk.broadcasts.propose(connection, kept)
+            desk.broadcasts.propose(connection, kept, account.name)
         panel.audit.add(connection, account.name, "broadcast_proposed" if step == "propose" else "broadcast_saved", str(kept))
         return kept
 

@@ -14,7 +14,7 @@ from panel.doors import audit, confirmed, factor_is_fresh, who
 from panel.marked import LARGE, SMALL, marked
 from panel.pages import PANEL, election, form_of, go, page, texts
 from panel.related import Related, related
-from panel.similar import NEWEST, Near, similar
+from panel.similar import NEWEST, Near, pictures_elsewhere, similar
 from storage import originals, staff
 from storage.cases import CLOSED, Listed, OpenCase
 from storage.export import export_case
@@ -97,12 +97,17 @@ async def show(request: web.Request, *, fault: str = "", typed: Mapping[str, str
         return page(request, "offline.html", status=status, case=listed, fault=fault, typed=typed or {}, names={}, me=account.id)
     case = await opened(request)
 
-    def look(connection: Connection) -> tuple[dict[str, dict[str, Any]], list[Near], dict[bytes, str]]:
+    def look(connection: Connection) -> tuple[dict[str, dict[str, Any]], list[Near], dict[bytes, str], dict[str, list[OpenCase]]]:
         names = {known.id: known.name for known in staff.listed(connection)}
         near = similar(connection, panel.cases, account.id, session.private_key, case, newest=NEWEST)
-        return photos_in_order(panel.cases.photo_facts(connection, case.key, case.id), case), near, names
+        return (
+            photos_in_order(panel.cases.photo_facts(connection, case.key, case.id), case),
+            near,
+            names,
+            pictures_elsewhere(connection, panel.cases, case, near),
+        )
 
-    photos, near, names = await panel.store.read(look)
+    photos, near, names, seen = await panel.store.read(look)
     if request.method == "GET":
         await audit(request, "case_opened", case.id.hex())
     mine = {entry.id: panel.cases.own_words(entry, session.private_key) for entry in case.entries if _is_own(entry.facts, account.id)}
@@ -126,6 +131,7 @@ async def show(request: web.Request, *, fault: str = "", typed: Mapping[str, str
         clock=_clock(case, panel.cases.today()),
         related=_related(request, case),
         near=near,
+        seen=seen,
         verdict=str(case.head.get("verdict", "")),
         verdicts=VERDICTS,
         sanctions=SANCTIONS,

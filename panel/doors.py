@@ -12,7 +12,7 @@ import io
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyotp
@@ -23,7 +23,24 @@ from nacl.encoding import RawEncoder
 from nacl.hash import blake2b
 from sqlalchemy import Connection
 
-from panel.pages import CSRF, LANGUAGE_COOKIE, LANGUAGES, PANEL, SESSION, WAITING, Panel, form_of, go, page
+from panel.pages import (
+    CSRF,
+    LANGUAGE_COOKIE,
+    LANGUAGES,
+    LIST_FAULT,
+    PANEL,
+    SESSION,
+    STRANGERS,
+    WAITING,
+    Panel,
+    form_of,
+    go,
+    page,
+    site_of,
+    takes_codes,
+)
+from storage import security_keys
+from storage.security_keys import SecurityKey, keys_of
 from storage.staff import (
     FRESH_SECONDS,
     READING,
@@ -33,7 +50,7 @@ from storage.staff import (
     credentials_for,
     weakness,
 )
-from storage.vault import Broken, Passphrase, derive_passphrase, open_receiver_key
+from storage.vault import Broken, Passphrase, derive_passphrase, open_receiver_key, open_signing_key
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -181,6 +198,9 @@ async def dress(request: web.Request, handler: Handler) -> web.StreamResponse:
             reason.headers.update(HEADERS)
             raise
         response = page(request, "error.html", status=reason.status, code=_known_error(reason.status))
+    except Broken as error:
+        log.error("panel.broken_record", at=_place_of(error))
+        response = page(request, "error.html", status=409, code=409)
     except asyncio.CancelledError:
         raise
     except Exception as error:  # noqa: BLE001 - the reader gets a page, the operator one line
@@ -224,10 +244,10 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise go("/masuk", "login" if request.path != "/" else "")
     if not complete(panel, session):
         if route.who != HALF:
-            raise go("/masuk/kode" if session.account.totp else "/masuk/pengaman")
+            raise go(next_door(panel, session.account, session.keys, coded=session.factor_at > 0))
         return await handler(request)
     if route.who == HALF:
-        if session.account.totp:
+        if session.account.totp or session.keys:
             raise go("/")
         return await handler(request)  # practice: the second factor may still be set up later
     powers = session.account.powers | ({"waiting"} if session.account.state == "waiting" else frozenset())
@@ -244,14 +264,21 @@ async def _recognise(request: web.Request, panel: Panel) -> None:
     if not cookie:
         return
 
-    def look(connection: Connection) -> tuple[Session | None, list[str]]:
-        session = panel.staff.session(connection, cookie)
-        return session, [account.name for account in panel.staff.waiting(connection)] if session else []
+    def look(connection: Connection) -> tuple[Session | None, list[str], list[str], str]:
+        session, listed = panel.staff.session(connection, cookie), panel.receivers
+        if session is None:
+            return None, [], [], ""
+        waiting = [account.name for account in panel.staff.waiting(connection)]
+        if listed is None:
+            return session, waiting, [], ""
+        fault = listed.fault(connection)
+        return session, waiting, [] if fault else listed.strangers(connection), fault
 
-    session, waiting = await panel.store.read(look)
+    session, waiting, strangers, fault = await panel.store.read(look)
     if session is None:
         return
     request[SESSION], request[CSRF], request[WAITING] = session, session.csrf, waiting
+    request[STRANGERS], request[LIST_FAULT] = strangers, fault
     if panel.staff.now() - session.active >= TOUCH_SECONDS:
 
         def used(connection: Connection) -> None:
@@ -264,7 +291,21 @@ async def _recognise(request: web.Request, panel: Panel) -> None:
 
 def complete(panel: Panel, session: Session) -> bool:
     """Whether a session has passed every door; without a second factor only in practice mode."""
-    return session.factor and (bool(session.account.totp) or panel.practice)
+    if panel.practice:
+        return session.factor
+    return session.factor and bool(session.keys or (session.account.totp and not panel.staff.needs_key(session.account)))
+
+
+def next_door(panel: Panel, account: Account, keys: tuple[SecurityKey, ...], *, coded: bool = False) -> str:
+    """Where somebody goes who gave the passphrase: to the factor they have, else to the one they must set up.
+
+    With `coded` the code of an app was right, but the account's roles ask for a security key that is not registered yet.
+    """
+    if keys:
+        return "/masuk/kunci"
+    if account.totp and not coded:
+        return "/masuk/kode"
+    return "/masuk/kunci/baru" if panel.staff.needs_key(account) else "/masuk/pengaman"
 
 
 # --- for the pages --------------------------------------------------------------------------------------------------------------
@@ -283,20 +324,52 @@ async def audit(request: web.Request, action: str, subject: str = "", detail: st
 
 
 def factor_is_fresh(request: web.Request) -> bool:
-    """Whether a dangerous action may go on without asking for a code again."""
+    """Whether a dangerous action may go on without asking for the second factor again."""
     panel, session = request.app[PANEL], who(request)
-    return (not session.account.totp and panel.practice) or panel.staff.now() - session.factor_at <= FRESH_SECONDS
+    none = not session.account.totp and not session.keys
+    return (none and panel.practice) or panel.staff.now() - session.factor_at <= FRESH_SECONDS
 
 
 async def confirmed(request: web.Request) -> bool:
-    """Whether the second factor is fresh, or the posted `code` is right: asked before every dangerous action."""
+    """Whether the second factor is fresh, or was given with the form: asked before every dangerous action."""
     if factor_is_fresh(request):
         return True
     session = who(request)
-    right = await _take_code(request, session.account, (await form_of(request)).get("code", ""))
+    right = await take_factor(request)
     if right:
         panel = request.app[PANEL]
         await panel.store.write(lambda connection: panel.staff.refresh_factor(connection, session.id))
+    return right
+
+
+async def take_factor(request: web.Request) -> bool:
+    """Whether the form carries the reader's second factor: a security key's answer (`key`), or the code of an app (`code`)."""
+    form = await form_of(request)
+    if form.get("key"):
+        return await take_key(request, form["key"])
+    return takes_codes(request) and await _take_code(request, who(request).account, form.get("code", ""))
+
+
+async def use_challenge(request: web.Request) -> bool:
+    """Use up the challenge that stood on the reader's page; False when it was used up before."""
+    panel, session = request.app[PANEL], who(request)
+    request[SESSION] = replace(session, asked=session.asked + 1)  # what is shown next asks anew
+    return await panel.store.write(lambda connection: security_keys.use_challenge(connection, session))
+
+
+async def take_key(request: web.Request, response: str) -> bool:
+    """Try what a security key answered, with growing delays after failures; its challenge is used up either way."""
+    panel, gate, session = request.app[PANEL], request.app[GATE], who(request)
+    keys = (f"key|{session.account.name}", f"from|{request.remote}")
+    if gate.throttle.wait(*keys) or not await use_challenge(request):
+        return False
+    gate.throttle.failed(*keys)
+    found = await asyncio.to_thread(security_keys.answered, session, site_of(request), panel.staff.now(), response)
+    right = found is not None and await panel.store.write(lambda connection: security_keys.counted(connection, *found))
+    if right:
+        gate.throttle.passed(*keys)
+    else:
+        await audit(request, "key_failed", actor=session.account.name)
     return right
 
 
@@ -374,24 +447,28 @@ async def _let_in(request: web.Request, account: Account, derived: Passphrase) -
     try:
         held = account.private_key  # empty: it is on its owner's laptop alone
         private_key = open_receiver_key(derived, account.id, account.public_key, held) if held else b""
+        kept = account.signing_private
+        signing = open_signing_key(derived, account.id, account.signing_key, kept) if kept else b""
     except Broken as error:
         raise web.HTTPForbidden from error
 
     before = request.get(SESSION)
 
-    def begin(connection: Connection) -> str:
+    def begin(connection: Connection) -> tuple[str, str]:
         if before is not None:
             panel.staff.end(connection, before.account.id, before.id)
         panel.audit.add(connection, account.name, "login", detail="first_factor")
-        return panel.staff.begin(connection, account.id, private_key, factor=False)
+        cookie = panel.staff.begin(connection, account.id, private_key, factor=False, signing=signing)
+        return cookie, next_door(panel, account, keys_of(connection, account.id))
 
-    response = web.Response(status=303, headers={"Location": "/masuk/kode" if account.totp else "/masuk/pengaman"})
-    _set_cookie(request, response, "netra", await panel.store.write(begin))
+    cookie, door = await panel.store.write(begin)
+    response = web.Response(status=303, headers={"Location": door})
+    _set_cookie(request, response, "netra", cookie)
     _drop_cookie(request, response, "door")
     return response
 
 
-async def _raised(request: web.Request, detail: str) -> web.StreamResponse:
+async def raised(request: web.Request, detail: str) -> web.StreamResponse:
     """Replace the half session by a whole one, under a new cookie."""
     panel, session = request.app[PANEL], who(request)
 
@@ -406,8 +483,8 @@ async def _raised(request: web.Request, detail: str) -> web.StreamResponse:
 
 async def code_page(request: web.Request) -> web.StreamResponse:
     """Ask for the code of the second factor."""
-    if not who(request).account.totp:
-        raise go("/masuk/pengaman")
+    if not takes_codes(request):
+        raise go(next_door(request.app[PANEL], who(request).account, who(request).keys))
     return page(request, "code.html", fault="", wait=0)
 
 
@@ -417,16 +494,20 @@ async def code(request: web.Request) -> web.StreamResponse:
     wait = request.app[GATE].throttle.wait(f"code|{session.account.name}", f"from|{request.remote}")
     if wait:
         return page(request, "code.html", status=429, fault="throttled", wait=wait)
-    if not session.account.totp or not await _take_code(request, session.account, (await form_of(request)).get("code", "")):
+    if not takes_codes(request) or not await _take_code(request, session.account, (await form_of(request)).get("code", "")):
         return page(request, "code.html", status=401, fault="wrong_code", wait=0)
-    return await _raised(request, "second_factor")
+    panel = request.app[PANEL]
+    if panel.staff.needs_key(session.account):
+        await panel.store.write(lambda connection: panel.staff.refresh_factor(connection, session.id))
+        raise go("/masuk/kunci/baru")
+    return await raised(request, "second_factor")
 
 
 async def factor_page(request: web.Request) -> web.StreamResponse:
     """Show how the second factor is set up; a secret that is shown once stays the same until it is confirmed."""
     panel, session = request.app[PANEL], who(request)
-    if session.account.totp:
-        raise go("/masuk/kode")
+    if (door := next_door(panel, session.account, session.keys)) != "/masuk/pengaman":
+        raise go(door)
     secret = session.pending or await panel.store.write(lambda connection: panel.staff.propose_totp(connection, session))
     return page(request, "factor.html", secret=" ".join(secret[at : at + 4] for at in range(0, len(secret), 4)), fault="")
 
@@ -434,7 +515,7 @@ async def factor_page(request: web.Request) -> web.StreamResponse:
 async def factor_picture(request: web.Request) -> web.StreamResponse:
     """The secret as a QR code."""
     session = who(request)
-    if not session.pending or session.account.totp:
+    if not session.pending or session.account.totp or session.keys:
         raise web.HTTPNotFound
     address = pyotp.TOTP(session.pending).provisioning_uri(name=session.account.name, issuer_name="Netra")
     picture = io.BytesIO()
@@ -445,20 +526,20 @@ async def factor_picture(request: web.Request) -> web.StreamResponse:
 async def factor(request: web.Request) -> web.StreamResponse:
     """Take the first code of a new second factor."""
     panel, session, form = request.app[PANEL], who(request), await form_of(request)
-    if session.account.totp or not session.pending:
+    if next_door(panel, session.account, session.keys) != "/masuk/pengaman" or not session.pending:
         raise go("/masuk/pengaman")
     taken = await panel.store.write(lambda connection: panel.staff.confirm_totp(connection, session, form.get("code", "")))
     if not taken:
         secret = " ".join(session.pending[at : at + 4] for at in range(0, len(session.pending), 4))
         return page(request, "factor.html", status=401, secret=secret, fault="wrong_code")
-    return await _raised(request, "second_factor_new")
+    return await raised(request, "second_factor_new")
 
 
 async def factor_later(request: web.Request) -> web.StreamResponse:
     """Go on without a second factor: in practice mode alone."""
-    if not request.app[PANEL].practice or who(request).account.totp:
+    if not request.app[PANEL].practice or who(request).account.totp or who(request).keys:
         raise web.HTTPForbidden
-    return await _raised(request, "practice")
+    return await raised(request, "practice")
 
 
 async def logout(request: web.Request) -> web.StreamResponse:
@@ -556,19 +637,26 @@ async def end_session(request: web.Request) -> web.StreamResponse:
     raise go("/saya", "session_ended")
 
 
+async def passphrase_given(request: web.Request) -> bool:
+    """Whether the form's `present` is the reader's passphrase, with growing delays after failures."""
+    account, gate = who(request).account, request.app[GATE]
+    keys = (f"name|{account.name}", f"from|{request.remote}")
+    present = await asyncio.to_thread(derive_passphrase, (await form_of(request)).get("present", "")[:400], account.salt)
+    if not gate.throttle.wait(*keys) and hmac.compare_digest(present.verifier, account.verifier):
+        return True
+    gate.throttle.failed(*keys)
+    return False
+
+
 async def passphrase(request: web.Request) -> web.StreamResponse:
     """Change one's passphrase: the present one and the second factor are asked for, all other sessions end."""
     panel, session, form = request.app[PANEL], who(request), await form_of(request)
     account, new = session.account, form.get("passphrase", "")
     fault = weakness(account.name, new) or ("passphrase_differs" if new != form.get("again", "") else "")
-    if not fault:
-        keys = (f"name|{account.name}", f"from|{request.remote}")
-        present = await asyncio.to_thread(derive_passphrase, form.get("present", "")[:400], account.salt)
-        if request.app[GATE].throttle.wait(*keys) or not hmac.compare_digest(present.verifier, account.verifier):
-            request.app[GATE].throttle.failed(*keys)
-            fault = "wrong"
-        elif account.totp and not await _take_code(request, account, form.get("code", "")):
-            fault = "wrong_code"
+    if not fault and not await passphrase_given(request):
+        fault = "wrong"
+    if not fault and (account.totp or session.keys) and not await take_factor(request):
+        fault = "wrong_code"
     if fault:
         return await me(request, fault=fault, status=400)
     salt = secrets.token_bytes(16)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from aiohttp import web
 from sqlalchemy import Connection
 
 from panel.doors import audit, confirmed, factor_is_fresh, who
-from panel.pages import PANEL, go, page
-from storage import staff
+from panel.pages import PANEL, form_of, go, page
+from storage import staff, views
 from storage.cases import FOLDERS, Listed, OpenCase
 
 PAGE = 50
@@ -37,7 +37,11 @@ class Wanted:
     @classmethod
     def of(cls, request: web.Request) -> Wanted:
         """Read from the address of the page."""
-        query = request.query
+        return cls.read(request.query)
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> Wanted:
+        """Read from the fields of an address; what is not known falls back."""
         folder = query.get("map", "new")
         number = query.get("hal", "1")
         return cls(
@@ -90,12 +94,13 @@ async def inbox(request: web.Request) -> web.StreamResponse:
     panel, session, wanted = request.app[PANEL], who(request), Wanted.of(request)
     account = session.account
 
-    def look(connection: Connection) -> tuple[Sequence[Listed | OpenCase], dict[str, int], dict[bytes, str]]:
+    def look(connection: Connection) -> tuple[Sequence[Listed | OpenCase], dict[str, int], dict[bytes, str], list[views.View]]:
+        saved = views.of(connection, account.id, session.private_key)
         names = {known.id: known.name for known in staff.listed(connection)}
         counts = panel.cases.counts(connection, account.id)
         if wanted.words:
             found = _search(panel.cases.each(connection, account.id, session.private_key), wanted)
-            return found, counts, names
+            return found, counts, names, saved
         rows = panel.cases.listed(
             connection,
             account.id,
@@ -105,9 +110,9 @@ async def inbox(request: web.Request) -> web.StreamResponse:
             limit=PAGE + 1,
             offset=(wanted.number - 1) * PAGE,
         )
-        return rows, counts, names
+        return rows, counts, names, saved
 
-    rows, counts, names = await panel.store.read(look)
+    rows, counts, names, saved = await panel.store.read(look)
     if wanted.words:
         await audit(request, "searched", detail=str(len(rows)))
     return page(
@@ -122,6 +127,9 @@ async def inbox(request: web.Request) -> web.StreamResponse:
         indicators=INDICATORS,
         today=panel.cases.today(),
         filtered=wanted.fits is not None,
+        views=saved,
+        here=wanted.address(hal=""),
+        view_name_at_most=views.NAME_LENGTH,
         batch=BATCH,
         fresh=factor_is_fresh(request),
     )
@@ -141,6 +149,29 @@ def _search(cases: Iterator[OpenCase], wanted: Wanted) -> list[OpenCase]:
             if len(found) == FOUND_AT_MOST:
                 break
     return found
+
+
+async def save_view(request: web.Request) -> web.StreamResponse:
+    """Save the list that is open under a name, for oneself."""
+    panel, session, form = request.app[PANEL], who(request), await form_of(request)
+    account, name = session.account, " ".join(form.get("name", "").split())[: views.NAME_LENGTH]
+    here = Wanted.read(dict(parse_qsl(form.get("here", "").partition("?")[2]))).address(hal="")
+    if not name:
+        raise go("/laporan", "view_unnamed", **dict(parse_qsl(here.partition("?")[2])))
+    kept = await panel.store.write(lambda connection: views.keep(connection, account.id, account.public_key, name, here))
+    raise go("/laporan", "view_saved" if kept else "views_full", **dict(parse_qsl(here.partition("?")[2])))
+
+
+async def drop_view(request: web.Request) -> web.StreamResponse:
+    """Delete one of one's own saved views."""
+    panel, account = request.app[PANEL], who(request).account
+    try:
+        name = bytes.fromhex(request.match_info["view"])
+    except ValueError as error:
+        raise web.HTTPNotFound from error
+    if not await panel.store.write(lambda connection: views.drop(connection, account.id, name)):
+        raise web.HTTPNotFound
+    raise go("/laporan", "view_dropped")
 
 
 async def take_batch(request: web.Request) -> web.StreamResponse:

@@ -21,6 +21,8 @@ from aiohttp import web
 from faq.calendar import Calendar, Election
 from storage.audit import AuditLog
 from storage.cases import Cases
+from storage.receivers import ReceiverList
+from storage.security_keys import Site, question
 from storage.staff import READING, ROLES, Accounts, Session
 from storage.staff_chats import Desk
 from storage.store import Store
@@ -50,6 +52,23 @@ class Panel:
     language: str = "id"
     metrics: Callable[[], bytes] | None = None
     desk: Desk | None = None
+    url: str = ""
+    """The address under which staff open the panel; empty: localhost, with the port it listens on."""
+    receivers: ReceiverList | None = None
+
+
+def site_of(request: web.Request) -> Site:
+    """Where the panel is reached, as the operator said: never what a request says of itself."""
+    configured = request.app[PANEL].url.rstrip("/")
+    if configured or request.transport is None:
+        return Site(configured)
+    return Site(f"http://localhost:{request.transport.get_extra_info('sockname')[1]}")
+
+
+def takes_codes(request: web.Request) -> bool:
+    """Whether the reader may give a code of an app instead of a security key."""
+    panel, session = request.app[PANEL], request.get(SESSION)
+    return session is not None and bool(session.account.totp) and not (session.keys and panel.staff.needs_key(session.account))
 
 
 def election(panel: Panel) -> Election:
@@ -61,6 +80,8 @@ PANEL = web.AppKey("panel", Panel)
 SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
 CSRF: web.RequestKey[str] = web.RequestKey("csrf", str)
 WAITING: web.RequestKey[list[str]] = web.RequestKey("waiting", list)
+STRANGERS: web.RequestKey[list[str]] = web.RequestKey("strangers", list)
+LIST_FAULT: web.RequestKey[str] = web.RequestKey("list_fault", str)
 
 
 # --- sentences ------------------------------------------------------------------------------------------------------------------
@@ -202,6 +223,7 @@ NAVIGATION: Sequence[Place] = (
     Place("/persetujuan", "approvals", frozenset({"verifier", "auditor"})),
     Place("/siaran", "broadcasts", frozenset(ROLES)),
     Place("/statistik", "statistics", frozenset({"reviewer", "verifier", "auditor", "admin"})),
+    Place("/latihan", "practice", frozenset(ROLES)),
     Place("/faq", "faq", frozenset({"reviewer", "verifier", "admin", "broadcaster", "approver"})),
     Place("/tim", "team", frozenset({"reviewer", "verifier", "auditor", "admin"})),
     Place("/audit", "audit", frozenset({"auditor"})),
@@ -233,9 +255,15 @@ def page(request: web.Request, template: str, *, status: int = 200, **facts: Any
             places=[place for place in NAVIGATION if place.roles & powers],
             practice=panel.practice,
             waiting=request.get(WAITING, []),
+            strangers=request.get(STRANGERS, []),
+            list_fault=request.get(LIST_FAULT, ""),
+            key_question=question(session, site_of(request), panel.staff.now()) if session and session.keys else "",
+            key_here=request.host == site_of(request).place,
+            key_site=site_of(request).origin,
+            takes_codes=takes_codes(request),
             csrf=request.get(CSRF, ""),
             notice=t(f"notice.{notice}") if f"notice.{notice}" in texts()[language] else "",
-            notice_bad=notice in ("wrong_code", "taken", "refused"),
+            notice_bad=notice in ("wrong_code", "taken", "refused", "key_not_taken"),
             **facts,
         )
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rapidfuzz import fuzz
 from sqlalchemy import Connection
 
 from storage.cases import Cases, OpenCase
-
-NEAR_BITS = 6
-"""Two difference hashes of 64 bits that differ in at most this many belong to the same picture, re-encoded or scaled."""
+from storage.evidence import look_alike
 
 NEAR_WORDS = 82.0
 WORDS_AT_LEAST = 40
@@ -28,6 +27,17 @@ class Near:
     reasons: tuple[str, ...]
 
 
+def pictures_elsewhere(connection: Connection, cases: Cases, case: OpenCase, near: Sequence[Near]) -> dict[str, list[OpenCase]]:
+    """For each photo of a case the other tips that hold the same picture, or nearly the same; photos that are nowhere else are left out."""
+    own = _pictures(cases, connection, case)
+    others = [(other.case, _pictures(cases, connection, other.case)) for other in near if "picture" in other.reasons]
+    found = {
+        photo: [other for other, theirs in others if any(look_alike(likeness, value) for value in theirs.values())]
+        for photo, likeness in own.items()
+    }
+    return {photo: seen for photo, seen in found.items() if seen}
+
+
 def similar(connection: Connection, cases: Cases, staff: bytes, private_key: bytes, case: OpenCase, *, newest: int = 0) -> list[Near]:
     """The reader's tips that resemble this one, those with most reasons first."""
     pictures = _pictures(cases, connection, case)
@@ -40,7 +50,7 @@ def similar(connection: Connection, cases: Cases, staff: bytes, private_key: byt
         reasons = []
         if case.together and other.together == case.together:
             reasons.append("together")
-        if pictures and any(_distance(one, two) <= NEAR_BITS for one in pictures for two in _pictures(cases, connection, other)):
+        if pictures and any(look_alike(one, two) for one in pictures.values() for two in _pictures(cases, connection, other).values()):
             reasons.append("picture")
         theirs = str(other.tip.get("what", ""))
         if min(len(words), len(theirs)) >= WORDS_AT_LEAST and fuzz.token_set_ratio(words, theirs, score_cutoff=NEAR_WORDS):
@@ -53,13 +63,9 @@ def similar(connection: Connection, cases: Cases, staff: bytes, private_key: byt
     return found[:SHOWN_AT_MOST]
 
 
-def _pictures(cases: Cases, connection: Connection, case: OpenCase) -> list[int]:
-    """The likeness hashes of a case's photos; flat pictures (all bits equal) resemble every other and do not count."""
+def _pictures(cases: Cases, connection: Connection, case: OpenCase) -> dict[str, int]:
+    """The likeness hash of each photo of a case."""
     if not case.head.get("photos"):
-        return []
-    hashes = [int(str(facts.get("likeness", "0")), 16) for facts in cases.photo_facts(connection, case.key, case.id).values()]
-    return [value for value in hashes if 4 < value.bit_count() < 60]
-
-
-def _distance(one: int, two: int) -> int:
-    return (one ^ two).bit_count()
+        return {}
+    facts = cases.photo_facts(connection, case.key, case.id)
+    return {photo: int(str(known.get("likeness", "0")), 16) for photo, known in facts.items()}

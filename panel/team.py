@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection
 
-from panel.doors import confirmed, factor_is_fresh, who
+from panel.doors import audit, confirmed, factor_is_fresh, who
 from panel.pages import PANEL, form_of, go, page
 from storage import staff
-from storage.staff import INVITATION_SECONDS, READING, ROLES, Account, Invitation, Refused, Team
+from storage.grants import Granted, regrant
+from storage.security_keys import holders
+from storage.staff import INVITATION_SECONDS, READING, ROLES, Account, Refused
 
 
 async def team(request: web.Request, *, fault: str = "", status: int = 200) -> web.StreamResponse:
     """Everybody with their roles and teams, and what the reader may do about it."""
     panel, me = request.app[PANEL], who(request).account
 
-    def look(connection: Connection) -> tuple[list[Account], list[Team], list[Invitation], dict[bytes, frozenset[str]]]:
-        accounts = staff.listed(connection)
-        mine = {account.id: panel.staff.may_approve(connection, account, me) for account in accounts}
-        return accounts, staff.teams(connection), panel.staff.invitations(connection), mine
+    def look(connection: Connection) -> dict[str, Any]:
+        accounts, teams, signed = staff.listed(connection), staff.teams(connection), panel.receivers
+        return {
+            "accounts": accounts,
+            "teams": teams,
+            "team_names": {known.id: known.name for known in teams},
+            "invitations": panel.staff.invitations(connection),
+            "approvable": {account.id: panel.staff.may_approve(connection, account, me) for account in accounts},
+            "keyed": holders(connection),
+            "signed": None if signed is None else {account.id: signed.entry(connection, account) for account in accounts},
+        }
 
-    accounts, teams, invitations, approvable = await panel.store.read(look)
     return page(
         request,
         "team.html",
         status=status,
-        accounts=accounts,
-        teams=teams,
-        team_names={known.id: known.name for known in teams},
-        invitations=invitations,
-        approvable=approvable,
+        **await panel.store.read(look),
         roles=ROLES,
         reading=READING,
         me=me,
@@ -101,10 +106,11 @@ async def withdraw(request: web.Request) -> web.StreamResponse:
 
 async def approve(request: web.Request) -> web.StreamResponse:
     """Approve a new receiver, as a receiver of the team or as auditor."""
-    panel, me, name = request.app[PANEL], who(request).account, _account_id(request)
+    panel, session, name = request.app[PANEL], who(request), _account_id(request)
+    me = session.account
 
     def agree(connection: Connection) -> None:
-        used = panel.staff.approve(connection, name, me)
+        used = panel.staff.approve(connection, name, me, session.signing)
         known = panel.staff.get(connection, name)
         panel.audit.add(connection, me.name, "receiver_approved", known.name if known else "", ",".join(sorted(used)))
 
@@ -156,11 +162,31 @@ async def share(request: web.Request) -> web.StreamResponse:
     panel, session, name = request.app[PANEL], who(request), _account_id(request)
     me = session.account
 
-    def give(connection: Connection) -> None:
+    def known(connection: Connection) -> Account:
         other = panel.staff.get(connection, name)
         if other is None or not other.receives or other.group_id != me.group_id or other.id == me.id:
             raise Refused("no_account")
-        count = panel.cases.share(connection, me.id, session.private_key, other.id, other.public_key)
-        panel.audit.add(connection, me.name, "shared", other.name, str(count))
+        if panel.receivers is not None and panel.receivers.entry(connection, other) is None:
+            raise Refused("not_signed")
+        if not session.private_key:
+            raise Refused("key_elsewhere")
+        return other
 
-    return await _dangerous(request, give, "shared")
+    if not await confirmed(request):
+        return await team(request, fault="wrong_code", status=401)
+    count = 0
+    after: bytes | None = b""
+    try:
+        while after is not None:
+            begin = after
+
+            def give(connection: Connection, begin: bytes = begin) -> tuple[Granted, str]:
+                other = known(connection)
+                return regrant(connection, me.id, session.private_key, other, after=begin), other.name
+
+            done, receiver = await panel.store.write(give)
+            count, after = count + done.count, done.after
+    except Refused as refused:
+        return await team(request, fault=refused.reason, status=400)
+    await audit(request, "shared", receiver, str(count))
+    raise go("/tim", "shared")

@@ -25,6 +25,7 @@ DAYS = 7
 
 PASSING = (
     "conversation", "draft_evidence", "inbox", "outbox", "seen", "trace", "erasure", "staff_session", "invitation", "staff_chat_code",
+    "job",
 )  # fmt: skip
 """Tables whose rows only pass through: they are not in a backup."""
 

@@ -13,18 +13,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, and_, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, case, delete, exists, func, insert, or_, select, update
 
 from bot.messages import Address
 from storage.drafts import LANGUAGES, TITLE_AT_MOST, Draft, OnWhatsApp, When, problems
+from storage.models import AnswerChange, BroadcastCount, BroadcastLane, BroadcastPage, BroadcastSwitch, Delivery, Subscriber
 from storage.models import Broadcast as Row
-from storage.models import BroadcastCount, BroadcastLane, BroadcastSwitch, Delivery, Subscriber
 from storage.staff import Refused
-from storage.subscribers import Subscribers, stop_by_name
+from storage.subscribers import CHANNELS, Subscribers, stop_by_name
 from storage.vault import Broken, keyed
 
 DRAFT, PROPOSED, APPROVED, HOLDING, RUNNING, PAUSED = "draft", "proposed", "approved", "holding", "running", "paused"
 DONE, CANCELLED, EXPIRED = "done", "cancelled", "expired"
+SYSTEM = "system"
+"""The writer of a draft that the program prepared, as the audit log calls it."""
 EDITABLE = frozenset({DRAFT, PROPOSED, APPROVED, HOLDING})
 OVER = frozenset({DONE, CANCELLED, EXPIRED})
 
@@ -174,12 +176,13 @@ class Broadcasts:
         reasons.append((~_wants(draft.kind), "kind"))
         reasons.append((and_(Subscriber.channel == "whatsapp", ~self._window(draft)), "window"))
         why = case(*reasons, else_="")
-        reached: dict[str, int] = {}
-        excluded: dict[str, int] = {}
-        query2 = select(Subscriber.channel, why.label("why"), func.count().label("number")).group_by(Subscriber.channel, why)
-        for row in connection.execute(query2):
-            place, name = (excluded, row.why) if row.why else (reached, row.channel)
-            place[name] = place.get(name, 0) + int(row.number)
+        # Sums, not groups: SQLite would sort a million rows in memory to group them.
+        sums = {channel: and_(why == "", Subscriber.channel == channel) for channel in CHANNELS}
+        sums |= {name: why == name for _, name in reasons}
+        row = connection.execute(select(*(func.sum(case((that, 1), else_=0)) for that in sums.values())).select_from(Subscriber)).one()
+        counted = {name: int(number) for name, number in zip(sums, row, strict=True) if number}
+        reached = {name: number for name, number in counted.items() if name in CHANNELS}
+        excluded = {name: number for name, number in counted.items() if name not in CHANNELS}
         if draft.templates_at_most and "id" in draft.whatsapp and draft.whatsapp["id"].template:
             over = reached.get("whatsapp", 0) - draft.templates_at_most
             if over > 0:
@@ -227,14 +230,29 @@ class Broadcasts:
         when = When(today, today, old.draft.when.start, old.draft.when.end)
         return self.save(connection, replace(old.draft, when=when, again=number), by)
 
-    def propose(self, connection: Connection, number: int) -> None:
-        """Ask for approval. Raises `Refused` with the first problem of an incomplete draft."""
+    def untold(self, connection: Connection, changes: Collection[str]) -> set[str]:
+        """Those of these changes of answers for which no reminder was prepared yet."""
+        return set(changes) - set(connection.execute(select(AnswerChange.name).where(AnswerChange.name.in_(changes))).scalars())
+
+    def prepare(self, connection: Connection, draft: Draft, changes: Collection[str]) -> int:
+        """Keep a draft that the program wrote because answers change; two persons are needed for it as for every other."""
+        today = self.clock().date()
+        connection.execute(insert(AnswerChange), [{"name": name, "day": today} for name in changes])
+        return self.save(connection, draft, SYSTEM)
+
+    def propose(self, connection: Connection, number: int, by: str = "") -> None:
+        """Ask for approval; who proposes what the program wrote answers for it as its writer. Raises `Refused`, with the first problem
+        of an incomplete draft.
+        """
         found = self._there(connection, number)
         if found.state != DRAFT:
             raise Refused("not_draft")
         if wrong := self.problems(found.draft):
             raise Refused(wrong[0])
-        connection.execute(update(Row).where(Row.id == number).values(state=PROPOSED))
+        writer = found.written_by if found.written_by != SYSTEM else by
+        if not writer:
+            raise Refused("own")
+        connection.execute(update(Row).where(Row.id == number).values(state=PROPOSED, written_by=writer))
 
     def approve(self, connection: Connection, number: int, by: str, seen: str) -> Broadcast:
         """Approve what was seen (its digest); never by its writer. The caller has checked the second factor. Raises `Refused`."""
@@ -328,7 +346,7 @@ class Broadcasts:
 
     def stopped_by(self, connection: Connection) -> str | None:
         """Who stopped everything; None when nobody did."""
-        found: str | None = connection.execute(select(BroadcastSwitch.by)).scalar()
+        found: str | None = connection.execute(STOPPED_BY).scalar()
         return found
 
     # --- the runner ----------------------------------------------------------------------------------------------------------------------
@@ -371,15 +389,16 @@ class Broadcasts:
         ):
             connection.execute(update(Row).where(Row.id == found.id).values(state=HOLDING, why="hour"))
             return
-        expected = self.count(connection, found.draft).total
+        counted = self.count(connection, found.draft)
+        expected = counted.total + sum(counted.excluded.get(why, 0) for why in ("window", "budget"))  # they are walked, and skipped
         connection.execute(update(Row).where(Row.id == found.id).values(state=RUNNING, began=now, why="", expected=expected))
         connection.execute(delete(BroadcastLane).where(BroadcastLane.broadcast_id == found.id))
         lanes = [(channel, zone) for channel in found.draft.channels for zone in found.draft.audience.zones]
         connection.execute(insert(BroadcastLane), [{"broadcast_id": found.id, "channel": one, "zone": two} for one, two in lanes])
 
-    def doubt(self, connection: Connection, number: int) -> int:
-        """At the start of a run: what an earlier one claimed and did not settle is uncertain now; how many."""
-        claimed = and_(Delivery.broadcast_id == number, Delivery.state == "claimed")
+    def doubt(self, connection: Connection, number: int, page: int = 0) -> int:
+        """At the start of a run or of a page: what an earlier one claimed and did not settle is uncertain now; how many."""
+        claimed = and_(Delivery.broadcast_id == number, Delivery.page == page, Delivery.state == "claimed")
         found = 0
         for row in connection.execute(select(Delivery.channel, func.count()).where(claimed).group_by(Delivery.channel)).all():
             self._add(connection, number, row[0], "uncertain", "crash", int(row[1]))
@@ -388,9 +407,9 @@ class Broadcasts:
         return found
 
     def candidates(
-        self, connection: Connection, broadcast: Broadcast, channel: str, zone: str, *, after: bytes | None, limit: int
+        self, connection: Connection, broadcast: Broadcast, channel: str, zone: str, *, after: bytes | None, limit: int, last: bytes = b""
     ) -> list[bytes]:
-        """The next subscribers of a lane, in order, after the one that was read last (None: where the lane stands). Only reads."""
+        """The next subscribers of a lane, in order, after the one that was read last (None: where the lane stands), up to `last`."""
         if after is None:
             here = select(BroadcastLane.cursor, BroadcastLane.done).where(
                 BroadcastLane.broadcast_id == broadcast.id, BroadcastLane.channel == channel, BroadcastLane.zone == zone
@@ -400,6 +419,8 @@ class Broadcasts:
                 return []
             after = lane.cursor
         query = _audience(broadcast.draft, channel, zone).where(Subscriber.id > after).order_by(Subscriber.id).limit(limit)
+        if last:
+            query = query.where(Subscriber.id <= last)
         return [bytes(name) for name in connection.execute(query).scalars()]
 
     def claim(
@@ -416,37 +437,43 @@ class Broadcasts:
         lane_over: bool = False,
         settled: Sequence[Outcome] = (),
         rate: int = 0,
+        page: int = 0,
     ) -> Claim:
         """Settle results, then claim deliveries: up to `retries` that wait for another try, and `names` of a lane. All in one commit.
+
+        With a `page` the runner holds that page instead of the broadcast.
 
         Nobody is claimed who stopped in the meantime, whom this broadcast has passed, or when the broadcast may not go on.
         """
         self.settle(connection, broadcast.id, settled)
         now = self.now()
-        mine = and_(Row.id == broadcast.id, Row.state == RUNNING, Row.runner == runner)
-        lease: dict[str, Any] = {"lease": now + LEASE_SECONDS} | ({"rate": rate} if rate else {})
-        if self.stopped_by(connection) is not None or connection.execute(update(Row).where(mine).values(**lease)).rowcount != 1:
+        mine = {"broadcast": broadcast.id, "by": runner, "until": now + LEASE_SECONDS}
+        holds = connection.execute(RENEW_PAGE, mine | {"page": page}) if page else connection.execute(RENEW, mine)
+        if self.stopped_by(connection) is not None or holds.rowcount != 1:
             return Claim(stop=True)
-        found = self._claim_retries(connection, broadcast, channel, zones, retries, now) if retries else []
+        if rate:
+            connection.execute(update(Row).where(Row.id == broadcast.id).values(rate=rate))
+        found = self._claim_retries(connection, broadcast, channel, zones, retries, now, page) if retries else []
         if lane:
-            found += self._claim_new(connection, broadcast, channel, lane, names)
-            here = and_(BroadcastLane.broadcast_id == broadcast.id, BroadcastLane.channel == channel, BroadcastLane.zone == lane)
-            moved: dict[str, Any] = ({"cursor": names[-1]} if names else {}) | ({"done": True} if lane_over else {})
-            if moved:
-                connection.execute(update(BroadcastLane).where(here).values(**moved))
-        waiting = and_(
-            Delivery.broadcast_id == broadcast.id,
-            Delivery.channel == channel,
-            Delivery.state == "retry",
-            Delivery.zone.in_(zones),
-        )
-        return Claim(tuple(found), retry_at=connection.execute(select(func.min(Delivery.not_before)).where(waiting)).scalar())
+            found += self._claim_new(connection, broadcast, channel, lane, names, page)
+            here = {"broadcast": broadcast.id, "on": channel, "at": lane}
+            if page:
+                whole = {"broadcast": broadcast.id, "page": page}
+                connection.execute(*((END_PAGE, whole) if lane_over else (MOVE_PAGE, whole | {"reached": names[-1]})))
+                lane_over = False
+            elif names:
+                connection.execute(MOVE_LANE, here | {"reached": names[-1]})
+            if lane_over:
+                connection.execute(update(BroadcastLane).where(LANE).values(done=True), here)
+        waiting = {"broadcast": broadcast.id, "on": channel, "zones": zones, "page": page}
+        return Claim(tuple(found), retry_at=connection.execute(NEXT_RETRY, waiting).scalar())
 
     def _claim_retries(
-        self, connection: Connection, broadcast: Broadcast, channel: str, zones: Sequence[str], limit: int, now: int
+        self, connection: Connection, broadcast: Broadcast, channel: str, zones: Sequence[str], limit: int, now: int, page: int
     ) -> list[Recipient]:
         waiting = and_(
             Delivery.broadcast_id == broadcast.id,
+            Delivery.page == page,
             Delivery.channel == channel,
             Delivery.state == "retry",
             Delivery.not_before <= now,
@@ -463,20 +490,25 @@ class Broadcasts:
         connection.execute(update(Delivery).where(claimed).values(state="claimed"))
         return found
 
-    def _claim_new(self, connection: Connection, broadcast: Broadcast, channel: str, zone: str, names: Sequence[bytes]) -> list[Recipient]:
+    def _claim_new(
+        self, connection: Connection, broadcast: Broadcast, channel: str, zone: str, names: Sequence[bytes], page: int
+    ) -> list[Recipient]:
         if not names:
             return []
-        passed = select(Delivery.subscriber).where(Delivery.broadcast_id == broadcast.id, Delivery.subscriber.in_(names))
-        known = set(connection.execute(passed).scalars())
-        query = select(*WALKED).where(
-            Subscriber.id.in_([name for name in names if name not in known]), Subscriber.channel == channel, Subscriber.zone == zone
-        )
-        found = self._opened(connection, broadcast.id, channel, connection.execute(query.order_by(Subscriber.id)).all(), {})
+        lane = {"broadcast": broadcast.id, "channel": channel, "zone": zone, "names": names}
+        found = self._opened(connection, broadcast.id, channel, connection.execute(NOT_PASSED, lane).all(), {})
         if found:
             connection.execute(
-                insert(Delivery),
+                MARK,
                 [
-                    {"broadcast_id": broadcast.id, "subscriber": one.name, "channel": channel, "zone": zone, "state": "claimed"}
+                    {
+                        "broadcast_id": broadcast.id,
+                        "subscriber": one.name,
+                        "channel": channel,
+                        "zone": zone,
+                        "page": page,
+                        "state": "claimed",
+                    }
                     for one in found
                 ],
             )
@@ -504,18 +536,16 @@ class Broadcasts:
             due = self.now() + int(one.seconds + 0.999) if one.outcome == "retry" else 0
             groups.setdefault((one.channel, one.outcome, one.reason, due), []).append(one.name)
         for (channel, outcome, reason, due), names in groups.items():
-            mine = and_(Delivery.broadcast_id == number, Delivery.subscriber.in_(names), Delivery.state == "claimed")
+            mine = {"broadcast": number, "names": names}
             if outcome in ("sent", "skipped", "stopped"):
-                here = exists().where(Subscriber.id == Delivery.subscriber, Subscriber.zone == Delivery.zone)
-                changed = connection.execute(delete(Delivery).where(mine, here)).rowcount
+                changed = connection.execute(UNMARK, mine).rowcount
                 if changed < len(names):  # who stopped or moved since the claim may come back in another time zone's walk
-                    changed += connection.execute(update(Delivery).where(mine).values(state="settled")).rowcount
+                    changed += connection.execute(REMARK, mine | {"became": "settled", "why": "", "more": 0, "due": 0}).rowcount
             elif outcome in ("failed", "uncertain"):
-                changed = connection.execute(update(Delivery).where(mine).values(state=outcome, reason=reason)).rowcount
+                changed = connection.execute(REMARK, mine | {"became": outcome, "why": reason, "more": 0, "due": 0}).rowcount
             else:
                 more = 0 if outcome == "released" else 1
-                values = {"state": "retry", "reason": reason, "not_before": due, "tries": Delivery.tries + more}
-                connection.execute(update(Delivery).where(mine).values(**values))
+                connection.execute(REMARK, mine | {"became": "retry", "why": reason, "more": more, "due": due})
                 continue
             if outcome == "stopped":
                 stop_by_name(connection, names)
@@ -523,15 +553,14 @@ class Broadcasts:
                 self._add(connection, number, channel, outcome, reason, changed)
 
     def _add(self, connection: Connection, number: int, channel: str, outcome: str, reason: str, more: int) -> None:
-        here = and_(
-            BroadcastCount.broadcast_id == number,
-            BroadcastCount.channel == channel,
-            BroadcastCount.outcome == outcome,
-            BroadcastCount.reason == reason,
-        )
-        if connection.execute(update(BroadcastCount).where(here).values(number=BroadcastCount.number + more)).rowcount:
+        here = {"broadcast": number, "on": channel, "how": outcome, "why": reason, "more": more}
+        if connection.execute(COUNT_ON, here).rowcount:
             return
         connection.execute(insert(BroadcastCount).values(broadcast_id=number, channel=channel, outcome=outcome, reason=reason, number=more))
+
+    def measured(self, connection: Connection, number: int, rate: int) -> None:
+        """Note how fast a broadcast goes, in messages a minute."""
+        connection.execute(update(Row).where(Row.id == number, Row.state == RUNNING).values(rate=rate))
 
     def finish(self, connection: Connection, broadcast: Broadcast, runner: str) -> bool:
         """End a broadcast that has nobody left: all lanes walked, or their hours over; True when it ended."""
@@ -544,6 +573,7 @@ class Broadcasts:
         if any(row.state == "claimed" for row in rows):
             return False
         left |= {row.zone for row in rows}
+        left |= set(connection.execute(select(BroadcastPage.zone).where(BroadcastPage.broadcast_id == broadcast.id)).scalars())
         if any(broadcast.draft.when.opens(zone, self.clock()) is not None for zone in left):
             return False
         mine = and_(Row.id == broadcast.id, Row.state == RUNNING, Row.runner == runner)
@@ -558,6 +588,7 @@ class Broadcasts:
         for row in connection.execute(select(Delivery.channel, func.count()).where(waiting).group_by(Delivery.channel)).all():
             self._add(connection, number, row[0], "skipped", "cancelled" if state == CANCELLED else "late", int(row[1]))
         connection.execute(delete(Delivery).where(Delivery.broadcast_id == number, Delivery.state.in_(("retry", "settled"))))
+        connection.execute(delete(BroadcastPage).where(BroadcastPage.broadcast_id == number))
         connection.execute(update(Row).where(Row.id == number).values(state=state, why=why, ended=self.now(), rate=0))
 
     def prune(self, connection: Connection) -> None:
@@ -566,8 +597,58 @@ class Broadcasts:
         connection.execute(delete(Delivery).where(Delivery.broadcast_id.in_(old)))
 
 
-UNAPPROVED: dict[str, Any] = {"approved_by": "", "approval": b"", "approved_at": 0, "begins": 0, "why": ""}
+# A running broadcast says these ten times a second: built once, since building a statement costs more than running it.
 WALKED = (Subscriber.id, Subscriber.channel, Subscriber.address, Subscriber.language, Subscriber.zone, Subscriber.heard)
+NAMES: Any = bindparam("names", expanding=True)
+CLAIMED = and_(Delivery.broadcast_id == bindparam("broadcast"), Delivery.subscriber.in_(NAMES), Delivery.state == "claimed")
+HERE = exists().where(Subscriber.id == Delivery.subscriber, Subscriber.zone == Delivery.zone)
+PASSED = exists().where(Delivery.broadcast_id == bindparam("broadcast"), Delivery.subscriber == Subscriber.id)
+NOT_PASSED = (
+    select(*WALKED)
+    .where(Subscriber.id.in_(NAMES), Subscriber.channel == bindparam("channel"), Subscriber.zone == bindparam("zone"), ~PASSED)
+    .order_by(Subscriber.id)
+)
+MARK = insert(Delivery)
+UNMARK = delete(Delivery).where(CLAIMED, HERE)
+REMARK = (
+    update(Delivery)
+    .where(CLAIMED)
+    .values(state=bindparam("became"), reason=bindparam("why"), not_before=bindparam("due"), tries=Delivery.tries + bindparam("more"))
+)
+COUNT_ON = (
+    update(BroadcastCount)
+    .where(
+        BroadcastCount.broadcast_id == bindparam("broadcast"),
+        BroadcastCount.channel == bindparam("on"),
+        BroadcastCount.outcome == bindparam("how"),
+        BroadcastCount.reason == bindparam("why"),
+    )
+    .values(number=BroadcastCount.number + bindparam("more"))
+)
+RENEW = (
+    update(Row)
+    .where(Row.id == bindparam("broadcast"), Row.state == RUNNING, Row.runner == bindparam("by"))
+    .values(lease=bindparam("until"))
+)
+PAGE = and_(BroadcastPage.broadcast_id == bindparam("broadcast"), BroadcastPage.number == bindparam("page"))
+GOING = exists().where(Row.id == bindparam("broadcast"), Row.state == RUNNING)
+RENEW_PAGE = update(BroadcastPage).where(PAGE, BroadcastPage.runner == bindparam("by"), GOING).values(lease=bindparam("until"))
+MOVE_PAGE = update(BroadcastPage).where(PAGE).values(cursor=bindparam("reached"))
+END_PAGE = update(BroadcastPage).where(PAGE).values(cursor=BroadcastPage.last)
+LANE = and_(
+    BroadcastLane.broadcast_id == bindparam("broadcast"), BroadcastLane.channel == bindparam("on"), BroadcastLane.zone == bindparam("at")
+)
+MOVE_LANE = update(BroadcastLane).where(LANE).values(cursor=bindparam("reached"))
+NEXT_RETRY = select(func.min(Delivery.not_before)).where(
+    Delivery.broadcast_id == bindparam("broadcast"),
+    Delivery.channel == bindparam("on"),
+    Delivery.state == "retry",
+    Delivery.page == bindparam("page"),
+    Delivery.zone.in_(bindparam("zones", expanding=True)),
+)
+STOPPED_BY = select(BroadcastSwitch.by)
+
+UNAPPROVED: dict[str, Any] = {"approved_by": "", "approval": b"", "approved_at": 0, "begins": 0, "why": ""}
 
 
 def _late(found: Broadcast, now: datetime) -> bool:

@@ -21,12 +21,14 @@ from storage.aliases import new_alias
 from storage.conversations import Conversations
 from storage.models import Case, Evidence, Group, Item, Original, PushHandle, Seal, Staff
 from storage.push import Push
+from storage.receivers import ReceiverList
 from storage.statistics import WITHDRAWN as COUNTED_WITHDRAWN
 from storage.statistics import Statistics
 from storage.store import pages
 from storage.vault import (
     ALG_SEALED,
     FILE_PAD,
+    Broken,
     CaseKey,
     Receipt,
     case_key_by_receipt,
@@ -157,6 +159,8 @@ def working_days_after(day: dt.date, count: int) -> dt.date:
 
 UNREAD_HEAD = {"indicator": "", "kind": "", "region": "", "region_name": "", "when": "", "photos": 0, "danger": False, "offline": True}
 """What a list shows of a case that is opened on its receivers' laptops alone."""
+BROKEN_HEAD = UNREAD_HEAD | {"offline": False, "broken": True}
+"""What a list shows of a case whose record was changed or damaged: nothing of it, but the others go on."""
 
 
 def entry_of(key: CaseKey, case: bytes, item: bytes, record: bytes) -> Entry:
@@ -178,8 +182,9 @@ class Cases:
         *,
         recovery: bytes = b"",
         push: Push | None = None,
+        receivers: ReceiverList | None = None,
     ) -> None:
-        self.conversations, self.clock, self.statistics = conversations, clock, statistics
+        self.conversations, self.clock, self.statistics, self.receivers = conversations, clock, statistics, receivers
         self.recovery, self.push = recovery, push
 
     def today(self) -> dt.date:
@@ -222,6 +227,10 @@ class Cases:
         if self.statistics is not None:
             self.statistics.reported(connection, case, tip.day.isoformat()[:7], {**tip.facts, "region": tip.region})
         return case
+
+    def ready(self, connection: Connection) -> bool:
+        """Whether a tip could be sealed to anybody now."""
+        return any(self._readers(connection, team) for team in connection.execute(select(Group.id)).scalars().all())
 
     def alias(self, connection: Connection, case: bytes) -> str:
         """The two words by which the public notice page names a case."""
@@ -266,18 +275,18 @@ class Cases:
         """The tipster has seen what is new."""
         connection.execute(update(Case).where(Case.lookup == receipt.lookup).values(news=False))
 
-    def withdraw(self, connection: Connection, receipt: Receipt) -> bool:
+    def withdraw(self, connection: Connection, receipt: Receipt) -> bytes | None:
         """Destroy a case at its tipster's wish: its keys first, then its contents; only the row's bare count remains.
 
-        False when there is none, or when it stands under a legal hold.
+        The id it had; None when there is none, or when it stands under a legal hold.
         """
         row = connection.execute(select(Case.id).where(Case.lookup == receipt.lookup, Case.held.is_(False))).first()
         if row is None:
-            return False
+            return None
         if self.statistics is not None:
             self.statistics.decided(connection, row.id, COUNTED_WITHDRAWN)
         self.destroy(connection, row.id)
-        return True
+        return bytes(row.id)
 
     def destroy_keys(self, connection: Connection, case: bytes) -> None:
         """Make a case unreadable for everybody: what is left of it anywhere is noise."""
@@ -353,8 +362,11 @@ class Cases:
             if row["offline"] or not private_key:
                 head = dict(UNREAD_HEAD)
             else:
-                key = case_key_by_seal(private_key, row["seal"])
-                head = json.loads(unseal(key.items, b"h", b"tip_case.head" + row["id"], row["head"]))
+                try:
+                    key = case_key_by_seal(private_key, row["seal"])
+                    head = json.loads(unseal(key.items, b"h", b"tip_case.head" + row["id"], row["head"]))
+                except Broken:
+                    head = dict(BROKEN_HEAD)
             found[row["id"]] = Listed(
                 row["id"],
                 row["alias"],
@@ -377,7 +389,7 @@ class Cases:
     def each(self, connection: Connection, staff: bytes, private_key: bytes, *, newest: int = 0) -> Iterator[OpenCase]:
         """The receiver's cases one after the other, opened in memory: for searching and comparing; `newest` limits how many.
 
-        Those that are opened offline alone are left out.
+        Those that are opened offline alone, and those whose records were changed or damaged, are left out.
         """
         if not private_key:
             return
@@ -391,8 +403,13 @@ class Cases:
             for item in connection.execute(select(Item.case_id, Item.id, Item.body).where(Item.case_id.in_(page))):
                 items.setdefault(item.case_id, []).append(item)
             for name in page:
-                if name in rows:
-                    yield self._open(rows[name], case_key_by_seal(private_key, rows[name]["seal"]), items.get(name, []))
+                if name not in rows:
+                    continue
+                try:
+                    opened = self._open(rows[name], case_key_by_seal(private_key, rows[name]["seal"]), items.get(name, []))
+                except Broken:
+                    continue
+                yield opened
 
     def metadata(self, connection: Connection, *, limit: int = 100, offset: int = 0) -> list[Metadata]:
         """What an auditor may see of cases: their rows, nothing that is sealed."""
@@ -442,8 +459,15 @@ class Cases:
             return None
         return self._opened(connection, row, case_key_by_seal(private_key, row["seal"]))
 
+    def take_commitments(self, connection: Connection) -> list[bytes]:
+        """Take the commitments of originals that are not on record yet, in an order that says nothing of their coming."""
+        found = connection.execute(select(Evidence.commitment).where(Evidence.commitment != b"")).scalars().all()
+        connection.execute(update(Evidence).where(Evidence.commitment != b"").values(commitment=b""))
+        return sorted(found)
+
     def tell_tipster(self, connection: Connection, case: OpenCase, by: str, words: str) -> None:
         """Answer the tipster, who reads it with the receipt code; a tipster who asked for it is told that there is news."""
+        self._count_answer(connection, case.id, case.day)
         self._add(connection, case.key, case.id, "team", words=words, by=by)
         self._touch(connection, case.id, whose_turn=TIPSTER, status=OPEN if case.status == NEW else case.status, news=True, deadline=None)
         if self.push is not None:
@@ -454,15 +478,24 @@ class Cases:
 
         False when the case is not sealed to this receiver.
         """
-        query = select(Case.public_key, Case.status).join(Seal, Seal.case_id == Case.id).where(Case.id == case, Seal.staff_id == staff)
+        query = (
+            select(Case.public_key, Case.status, Case.day)
+            .join(Seal, Seal.case_id == Case.id)
+            .where(Case.id == case, Seal.staff_id == staff)
+        )
         row = connection.execute(query).first()
         if row is None:
             return False
+        self._count_answer(connection, case, row.day)
         item, body = self._item(connection, case, "team", words=words, by=by)
         sealed = seal_to(row.public_key, b"m", b"item.body" + case + item, body)
         connection.execute(insert(Item).values(id=item, case_id=case, body=sealed))
         self._touch(connection, case, whose_turn=TIPSTER, status=OPEN if row.status == NEW else row.status, news=True, deadline=None)
         return True
+
+    def _count_answer(self, connection: Connection, case: bytes, day: dt.date) -> None:
+        if self.statistics is not None:
+            self.statistics.answered(connection, case, (self.today() - day).days)
 
     def mute(self, connection: Connection, case: OpenCase) -> bool:
         """Take nothing for a day from the chat that this case came from, without learning which it is.
@@ -532,21 +565,6 @@ class Cases:
         rows = connection.execute(select(Evidence.id, Evidence.facts).where(Evidence.case_id == case))
         return {row.id.hex(): json.loads(unseal(key.items, b"f", b"evidence.facts" + case + row.id, row.facts)) for row in rows}
 
-    def grant(self, connection: Connection, case: OpenCase, staff: bytes, public_key: bytes) -> None:
-        """Seal a case to one more receiver; somebody who can read it must do this."""
-        connection.execute(delete(Seal).where(Seal.case_id == case.id, Seal.staff_id == staff))
-        connection.execute(insert(Seal).values(case_id=case.id, staff_id=staff, body=case.key.sealed_to(public_key)))
-
-    def share(self, connection: Connection, staff: bytes, private_key: bytes, other: bytes, public_key: bytes) -> int:
-        """Seal every case this receiver can open to another receiver; how many."""
-        rows = connection.execute(select(Seal.case_id, Seal.body).where(Seal.staff_id == staff)).all()
-        known = set(connection.execute(select(Seal.case_id).where(Seal.staff_id == other)).scalars())
-        missing = [row for row in rows if row.case_id not in known]
-        for row in missing:
-            body = case_key_by_seal(private_key, row.body).sealed_to(public_key)
-            connection.execute(insert(Seal).values(case_id=row.case_id, staff_id=other, body=body))
-        return len(missing)
-
     # --- inside ----------------------------------------------------------------------------------------------------------------
 
     def _team(self, connection: Connection, region: str, *, above: bool = False) -> tuple[int, list[tuple[bytes, bytes]]]:
@@ -565,9 +583,13 @@ class Cases:
         return able[1] if above and len(able) > 1 else able[0]
 
     def _readers(self, connection: Connection, team: int) -> list[tuple[bytes, bytes]]:
-        """The receivers of a team, with their public keys."""
+        """The receivers of a team, with their public keys: those who stand in the signed list with this key and team."""
         rows = connection.execute(select(Staff.id, Staff.public_key, Staff.roles).where(Staff.group_id == team, Staff.state == "active"))
-        return [(row.id, row.public_key) for row in rows if {"reviewer", "verifier"} & set(row.roles.split(","))]
+        reading = [(row.id, row.public_key) for row in rows if {"reviewer", "verifier"} & set(row.roles.split(","))]
+        if self.receivers is None:
+            return reading
+        signed = self.receivers.read(connection)
+        return [(name, key) for name, key in reading if signed.counts(name, key, team)]
 
     def _alias(self, connection: Connection) -> str:
         while True:
@@ -585,13 +607,15 @@ class Cases:
         taken = facts.pop("taken", "")
         facts["taken_as_claimed"] = "absent" if not taken or not claimed else "yes" if taken == claimed else "no"
         facts["salt"] = salt.hex()
-        facts["commitment"] = keyed(salt, b"original", bytes.fromhex(facts["original_sha256"])).hex()
+        commitment = keyed(salt, b"original", bytes.fromhex(facts["original_sha256"]))
+        facts["commitment"] = commitment.hex()
         connection.execute(
             insert(Evidence).values(
                 id=evidence,
                 case_id=case,
                 facts=seal(key.items, b"f", b"evidence.facts" + case + evidence, json.dumps(facts).encode()),
                 body=seal(key.file(evidence), b"p", b"evidence.body" + case + evidence, jpeg, FILE_PAD),
+                commitment=commitment,
             )
         )
         if original is not None:
@@ -648,6 +672,8 @@ class Cases:
 
     def _open(self, row: RowMapping, key: CaseKey, items: Iterable[Row[Any]]) -> OpenCase:
         case = row["id"]
+        if key.public != row["public_key"]:  # somebody else would read what is sealed to this case unread
+            raise Broken
         entries = [entry_of(key, case, item.id, item.body) for item in items]
         head = json.loads(unseal(key.items, b"h", b"tip_case.head" + case, row["head"]))
         return OpenCase(

@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -36,6 +37,12 @@ NOBODY = 65534
 PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 4, 38
 LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF = 444, 446
 """Numbers of the Linux kernel's interface (prctl.h, and the system call table, where these two are the same on every machine)."""
+
+DAY = re.compile(r"([0-9]{4}):([01][0-9]):([0-3][0-9])(?: |$)", re.ASCII)
+PHONE_SCREEN = (1.9, 2.5)
+"""Height over width of a phone's screen; its camera takes 1.33 or 1.78."""
+MANIFEST = {"JPEG": b"jumb", "PNG": b"caBX", "WEBP": b"C2PA"}
+"""Where a C2PA manifest lies (C2PA specification, A.3: embedding)."""
 
 MAGIC = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
 
@@ -68,21 +75,25 @@ def clean(data: bytes) -> tuple[bytes, dict[str, object]]:
         raise Unwelcome("pixels")
     if kind != "JPEG" and getattr(picture, "n_frames", 1) > 1:  # a JPEG with more is a phone's still with depth map or preview
         raise Unwelcome("moving")
-    facts = statements(picture, kind)
+    facts = statements(picture, kind, data)
     profile = picture.info.get("icc_profile")
     if kind == "JPEG" and picture.width * picture.height > DRAFT_ABOVE:
         picture.draft("RGB", (MAX_SIDE, MAX_SIDE))
     picture.load()
-    upright = ImageOps.exif_transpose(picture) or picture
+    ImageOps.exif_transpose(picture, in_place=True)
+    upright: Image.Image = picture
+    if upright.mode.startswith("I"):  # 16 bits of grey: Pillow would cut off all but the lowest eight, which is white
+        upright = upright.convert("I").point(lambda value: value * (1 / 257)).convert("L")
     upright = to_srgb(upright, profile)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         layer = upright.convert("RGBA")
         ground = Image.new("RGBA", layer.size, "white")
         ground.alpha_composite(layer)
         upright = ground
-    flat = upright.convert("RGB")
+    flat = upright if upright.mode == "RGB" else upright.convert("RGB")
     flat.thumbnail((MAX_SIDE, MAX_SIDE))
-    fresh = Image.frombytes("RGB", flat.size, flat.tobytes())
+    fresh = Image.new("RGB", flat.size)
+    fresh.paste(flat)  # pixels alone: whatever else the original carried, known to the encoder or not, stays behind
     out = io.BytesIO()
     fresh.save(out, "JPEG", quality=QUALITY)
     jpeg = out.getvalue()
@@ -109,25 +120,33 @@ def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     return converted or picture
 
 
-def statements(picture: Image.Image, kind: str) -> dict[str, object]:
+def statements(picture: Image.Image, kind: str, data: bytes) -> dict[str, object]:
     """What the metadata says, reduced to a day and yes or no; the raw values are dropped here."""
     taken, camera, place = "", False, False
     try:
         exif = picture.getexif()
-        stamp = str(exif.get_ifd(0x8769).get(0x9003, "") or exif.get(0x0132, ""))
-        if len(stamp) >= 10 and stamp[4] == stamp[7] == ":":
-            taken = stamp[:10].replace(":", "-")
+        stamp = DAY.match(str(exif.get_ifd(0x8769).get(0x9003, "") or exif.get(0x0132, "")))
+        taken = "-".join(stamp.groups()) if stamp else ""
         camera = bool(exif.get(0x010F) or exif.get(0x0110))
         place = bool(exif.get_ifd(0x8825))
     except Exception:  # noqa: BLE001 - damaged metadata is absent metadata
         taken, camera, place = "", False, False
     tall = max(picture.size) / max(1, min(picture.size))
-    return {"format": kind, "taken": taken, "camera": camera, "place": place, "screenshot": not camera and kind == "PNG" and tall > 1.6}
+    upright_phone = PHONE_SCREEN[0] < picture.height / max(1, picture.width) < PHONE_SCREEN[1]
+    return {
+        "format": kind,
+        "taken": taken,
+        "camera": camera,
+        "place": place,
+        "screenshot": not camera and ((kind == "PNG" and tall > 1.6) or upright_phone),
+        "resent": kind == "JPEG" and not (camera or taken or place),
+        "provenance": b"c2pa" in data and MANIFEST[kind] in data,
+    }
 
 
 def likeness(picture: Image.Image) -> str:
     """A 64-bit difference hash: near-equal pictures have near-equal hashes."""
-    small = picture.convert("L").resize((9, 8), Image.Resampling.LANCZOS)
+    small = picture.resize((9, 8), Image.Resampling.LANCZOS, reducing_gap=3.0).convert("L")
     pixels = small.tobytes()
     bits = 0
     for row in range(8):

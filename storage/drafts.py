@@ -24,6 +24,8 @@ LANGUAGES = ("id", "en")
 LINK = re.compile(r"(?i)[a-z][a-z0-9+.-]*://\S+|(?<![\w.-])(?:[\w-]+\.)+[^\W\d_]{2,24}(?![\w-])(?:/\S*)?")
 MENTION = re.compile(r"(?<![\w/])@\w{2,}")
 VARIABLE = re.compile(r"\{\{(\d+)\}\}")
+STOP_WORD = re.compile(r"(?i)\b(?:berhenti|stop)\b")
+"""A template is sent as Meta approved it: nothing can be added under it, so it has to say itself how to stop."""
 TEMPLATE_ID = re.compile(r"HX[0-9a-f]{32}")
 
 
@@ -232,6 +234,8 @@ def _whatsapp_problems(said: OnWhatsApp) -> list[str]:
     complete = sorted(set(numbers)) == list(range(1, len(said.values) + 1)) and len(said.values) <= VARIABLES_AT_MOST
     if not complete or any(not value.strip() or re.search(r"[\n\t]| {4}", value) for value in said.values):
         found.append("template_values")
+    if bare and not STOP_WORD.search(said.wording):
+        found.append("template_stop")
     if length(said.filled) > TEMPLATE_AT_MOST:
         found.append("template_long")
     return found

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +23,23 @@ MAX_ANSWER = 40 * 1000 * 1000
 """A clean photo of 4,096 by 4,096 pixels is far smaller, whatever it shows."""
 REASONS = ("kind", "large", "pixels", "moving", "broken")
 
+NEAR_BITS = 6
+"""Two likeness hashes of 64 bits that differ in at most this many belong to the same picture, re-encoded or scaled."""
+
 AT_ONCE = 2
 WAIT_SECONDS = 12
+
+
+HASH, LIKENESS, DAY = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{16}"), re.compile(r"(?:\d{4}-\d\d-\d\d)?", re.ASCII)
+FACTS: Mapping[str, Callable[[Any], bool]] = {
+    "format": lambda said: said in ("JPEG", "PNG", "WEBP"),
+    "taken": lambda said: isinstance(said, str) and bool(DAY.fullmatch(said)),
+    **{name: lambda said: isinstance(said, bool) for name in ("camera", "place", "screenshot", "resent", "provenance")},
+    **{name: lambda said: type(said) is int and 0 < said <= MAX_BYTES for name in ("size", "width", "height")},
+    **{name: lambda said: isinstance(said, str) and bool(HASH.fullmatch(said)) for name in ("original_sha256", "clean_sha256")},
+    "likeness": lambda said: isinstance(said, str) and bool(LIKENESS.fullmatch(said)),
+}
+"""All that may be said of an original, and how: nothing else that a child says gets any further."""
 
 
 class Refused(Exception):
@@ -108,6 +125,11 @@ class Cleaner:
             self._process.wait()
 
 
+def look_alike(one: int, two: int) -> bool:
+    """Whether two likeness hashes are of one picture; a flat picture (nearly all bits equal) resembles every other and counts as none."""
+    return 4 < one.bit_count() < 60 and 4 < two.bit_count() < 60 and (one ^ two).bit_count() <= NEAR_BITS
+
+
 def _all(connection: socket.socket) -> bytes:
     """What the child answers, as far as it is of a sane size: a child that was taken over must not fill this process."""
     found = bytearray()
@@ -129,5 +151,7 @@ def _read(answer: bytes) -> Cleaned:
     if isinstance(facts, dict) and facts.get("refused") in REASONS:
         raise Refused(facts["refused"])
     if not isinstance(facts, dict) or len(jpeg) != size or not jpeg.startswith(b"\xff\xd8\xff"):
+        raise Refused("broken")
+    if facts.keys() != FACTS.keys() or not all(fits(facts[name]) for name, fits in FACTS.items()):
         raise Refused("broken")
     return Cleaned(jpeg, facts)

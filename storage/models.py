@@ -9,6 +9,7 @@ import datetime as dt
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Date,
     Float,
@@ -44,17 +45,21 @@ def column(kind: Any, purpose: str, life: str, *more: Any, **options: Any) -> Ma
 
 BY_KEY = {"sqlite_with_rowid": False}
 """Rows lie in the order of their random key, so that their place in the file says nothing about time."""
+NEVER_AGAIN = {"sqlite_autoincrement": True}
+"""A number is given once: what is late for a row that is gone must not hit another one (https://www.sqlite.org/autoinc.html)."""
 
 DRAFT = "until answered or 24 h; its key is gone by 48 h"
 CASE = "as the tip: 180 days open, 90 days after closing"
 ORIGINAL = "90 days, longer only under a legal hold"
 STAFF = "while the account exists"
+PHRASING = "until a curator takes it out"
 
 
 class Inbox(Table):
     """A message that was received and not yet answered."""
 
     __tablename__ = "inbox"
+    __table_args__ = (NEVER_AGAIN,)
     id: Mapped[int] = column(Integer, "order of arrival", DRAFT, primary_key=True)
     chat: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the chat, under the epoch key", DRAFT, index=True)
     epoch: Mapped[int] = column(Integer, "which epoch key", DRAFT)
@@ -98,6 +103,7 @@ class Outbox(Table):
     """A message that is committed and not yet sent."""
 
     __tablename__ = "outbox"
+    __table_args__ = (NEVER_AGAIN,)
     id: Mapped[int] = column(Integer, "order of sending", "until sent", primary_key=True)
     chat: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the chat, under the epoch key", "until sent", index=True)
     channel: Mapped[str] = column(String(16), "which channel sends it", "until sent")
@@ -115,6 +121,29 @@ class Process(Table):
     may_lead: Mapped[bool] = column(Boolean, "whether it can do what only one may do at a time", "while it runs")
     since: Mapped[float] = column(Float(53), "when it began: the eldest leads", "while it runs")
     beat: Mapped[float] = column(Float(53), "when it was last alive", "while it runs")
+
+
+class SendBudget(Table):
+    """When a sender's next free slot begins, for all processes that send; only where several do."""
+
+    __tablename__ = "send_budget"
+    sender: Mapped[str] = column(String(24), "channel, and whether its messages are paid for", "always", primary_key=True)
+    next: Mapped[float] = column(Float(53), "when the next slot begins that nobody has leased", "always")
+    paused: Mapped[float] = column(Float(53), "until when the platform asked to wait", "always")
+
+
+class Job(Table):
+    """Coarse work for later, such as tidying up, where one process does all; several use the queue of their own schema."""
+
+    __tablename__ = "job"
+    id: Mapped[int] = column(Integer, "order of deferral", "until it is done", primary_key=True)
+    name: Mapped[str] = column(String(40), "what is to be done, one word", "until it is done", index=True)
+    lock: Mapped[str] = column(String(80), "jobs of one lock run one at a time; empty: any", "until it is done")
+    arguments: Mapped[str] = column(Text, "numbers and names of our own, as JSON; nothing of a person", "until it is done")
+    due: Mapped[float] = column(Float(53), "unix time before which it does not begin", "until it is done")
+    tries: Mapped[int] = column(Integer, "how often it was begun and not done", "until it is done", default=0)
+    periodic: Mapped[bool] = column(Boolean, "whether it comes back by the clock", "until it is done", default=False)
+    running: Mapped[bool] = column(Boolean, "whether it was begun", "until it is done", default=False)
 
 
 class Trace(Table):
@@ -165,7 +194,36 @@ class Staff(Table):
     ready_at: Mapped[int] = column(Integer, "unix time before which a waiting receiver does not count", STAFF, default=0)
     receiver_ok: Mapped[str] = column(String(80), "the receiver who approved a waiting receiver", STAFF, default="")
     auditor_ok: Mapped[str] = column(String(80), "the auditor who approved a waiting receiver", STAFF, default="")
+    receiver_sig: Mapped[bytes] = column(
+        LargeBinary, "that receiver's Ed25519 signature under the new entry of the list", STAFF, default=b""
+    )
+    auditor_sig: Mapped[bytes] = column(LargeBinary, "that auditor's signature under the same", STAFF, default=b"")
+    signing_key: Mapped[bytes] = column(LargeBinary, "Ed25519 public key, by which the account approves receivers", STAFF, default=b"")
+    signing_private: Mapped[bytes] = column(LargeBinary, "its private half, wrapped under the passphrase", STAFF, default=b"")
     since: Mapped[dt.date] = column(Date, "day the account was made", STAFF)
+
+
+class StaffKey(Table):
+    """A security key (WebAuthn) of a staff member: their second factor."""
+
+    __tablename__ = "staff_key"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "random", STAFF, primary_key=True)
+    staff_id: Mapped[bytes] = column(LargeBinary(16), "whose", STAFF, ForeignKey("staff.id", ondelete="CASCADE"), index=True)
+    credential: Mapped[bytes] = column(LargeBinary(1023), "the name the key gave itself for this panel", STAFF, unique=True)
+    public_key: Mapped[bytes] = column(LargeBinary, "its public key (COSE)", STAFF)
+    counter: Mapped[int] = column(BigInteger, "how often the key says it was used, so that a copy is noticed", STAFF, default=0)
+    name: Mapped[str] = column(String(40), "what its owner calls it", STAFF)
+    since: Mapped[dt.date] = column(Date, "day it was registered", STAFF)
+
+
+class SignedReceivers(Table):
+    """The list of those to whom tips are sealed, signed; one row."""
+
+    __tablename__ = "signed_receivers"
+    id: Mapped[int] = column(Integer, "always 1", "always", primary_key=True)
+    body: Mapped[str] = column(Text, "version, names, public keys, teams and who approved each, as JSON", "always")
+    signature: Mapped[bytes] = column(LargeBinary(64), "Ed25519 signature of the installation", "always")
 
 
 class StaffSession(Table):
@@ -183,6 +241,8 @@ class StaffSession(Table):
     pending: Mapped[bytes] = column(
         LargeBinary, "TOTP secret that waits for its first code, sealed under the panel key", "10 h", default=b""
     )
+    signing_private: Mapped[bytes] = column(LargeBinary, "the signing key, sealed under the cookie's second half", "10 h", default=b"")
+    asked: Mapped[int] = column(Integer, "how many challenges to a security key were used up, so that none counts twice", "10 h", default=0)
 
 
 class Invitation(Table):
@@ -270,6 +330,9 @@ class Evidence(Table):
     case_id: Mapped[bytes] = column(LargeBinary(16), "which case", CASE, ForeignKey("tip_case.id", ondelete="CASCADE"), index=True)
     facts: Mapped[bytes] = column(LargeBinary, "hashes and derived statements; sealed to the case's key", CASE)
     body: Mapped[bytes] = column(LargeBinary, "the photo, under a key of its own, padded to 64 KiB", CASE)
+    commitment: Mapped[bytes] = column(
+        LargeBinary, "salted commitment of the original, until the audit log has it", "a day", default=b"", index=True
+    )
 
 
 class Original(Table):
@@ -302,7 +365,9 @@ class Statistic(Table):
     __tablename__ = "statistic"
     __table_args__ = (BY_KEY,)
     id: Mapped[bytes] = column(LargeBinary(16), "keyed hash of the case's id, under the panel key", "2 years", primary_key=True)
-    body: Mapped[bytes] = column(LargeBinary, "month, region, kind, stage, outcome; sealed under the panel key", "2 years")
+    body: Mapped[bytes] = column(
+        LargeBinary, "month, region, kind, stage, outcome, days to an answer; sealed under the panel key", "2 years"
+    )
 
 
 class Audit(Table):
@@ -338,6 +403,29 @@ class Unanswered(Table):
     words: Mapped[str] = column(String(500), "the question's words, personal data masked", "as its row")
     nearest: Mapped[str] = column(String(200), "ids of the nearest entries", "as its row")
     day: Mapped[dt.date] = column(Date, "day", "as its row")
+
+
+class SavedView(Table):
+    """A list of tips that one receiver wants to open again: its name and its filter."""
+
+    __tablename__ = "saved_view"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "random", STAFF, primary_key=True)
+    staff_id: Mapped[bytes] = column(LargeBinary(16), "whose", STAFF, ForeignKey("staff.id", ondelete="CASCADE"), index=True)
+    body: Mapped[bytes] = column(LargeBinary, "name, folder, filters and words, sealed to that receiver's key, padded", STAFF)
+
+
+class Phrasing(Table):
+    """Another way to ask for an entry, proposed by a curator; the matcher knows it once a second one has accepted it."""
+
+    __tablename__ = "phrasing"
+    __table_args__ = (BY_KEY,)
+    id: Mapped[bytes] = column(LargeBinary(16), "random", PHRASING, primary_key=True)
+    entry: Mapped[str] = column(String(80), "id of the entry it asks for", PHRASING)
+    words: Mapped[str] = column(String(500), "the phrasing, as a curator wrote it, personal data refused", PHRASING)
+    written_by: Mapped[str] = column(String(80), "who proposed it", PHRASING)
+    accepted_by: Mapped[str] = column(String(80), "who accepted it; empty: it waits", PHRASING, default="")
+    day: Mapped[dt.date] = column(Date, "day of the last of both", PHRASING)
 
 
 class Count(Table):
@@ -399,6 +487,14 @@ class Broadcast(Table):
     rate: Mapped[int] = column(Integer, "messages in the last minute of sending", "while it runs", default=0)
 
 
+class AnswerChange(Table):
+    """A change of an answer for which a reminder was prepared, so that none is prepared twice."""
+
+    __tablename__ = "answer_change"
+    name: Mapped[str] = column(String(120), "entry and its fingerprint, or election and stage; no person", "always", primary_key=True)
+    day: Mapped[dt.date] = column(Date, "when the reminder was prepared", "always")
+
+
 class BroadcastLane(Table):
     """How far a broadcast has come in one channel and time zone."""
 
@@ -412,6 +508,23 @@ class BroadcastLane(Table):
     done: Mapped[bool] = column(Boolean, "there is nobody left to claim", DELIVERY, default=False)
 
 
+class BroadcastPage(Table):
+    """A part of a lane that one process walks, where several send a broadcast together."""
+
+    __tablename__ = "broadcast_page"
+    broadcast_id: Mapped[int] = column(
+        Integer, "which broadcast", DELIVERY, ForeignKey("broadcast.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = column(Integer, "order in which it was laid out, from 1", DELIVERY, primary_key=True)
+    channel: Mapped[str] = column(String(16), "which channel", DELIVERY)
+    zone: Mapped[str] = column(String(4), "which time zone", DELIVERY)
+    cursor: Mapped[bytes] = column(LargeBinary(16), "the last subscriber that was claimed", DELIVERY)
+    last: Mapped[bytes] = column(LargeBinary(16), "the last subscriber of the page", DELIVERY)
+    turn: Mapped[int] = column(Integer, "for which job in a row it waits: an older one finds nothing to do", DELIVERY, default=0)
+    runner: Mapped[str] = column(String(32), "random name of whoever walks it", DELIVERY, default="")
+    lease: Mapped[int] = column(Integer, "unix time after which another job is made for it", DELIVERY, default=0)
+
+
 class Delivery(Table):
     """A delivery that is not settled well: claimed before its request, to be tried again, failed, or of unknown outcome."""
 
@@ -423,6 +536,7 @@ class Delivery(Table):
     subscriber: Mapped[bytes] = column(LargeBinary(16), "which subscriber", DELIVERY, primary_key=True)
     channel: Mapped[str] = column(String(16), "which channel", DELIVERY)
     zone: Mapped[str] = column(String(4), "which time zone", DELIVERY)
+    page: Mapped[int] = column(Integer, "the page it was claimed from; 0: the broadcast has none", DELIVERY, default=0)
     state: Mapped[str] = column(String(12), "claimed, retry, failed, uncertain, or settled for somebody who moved", DELIVERY)
     reason: Mapped[str] = column(String(24), "why, one word", DELIVERY, default="")
     tries: Mapped[int] = column(Integer, "how often it was certainly not delivered", DELIVERY, default=0)

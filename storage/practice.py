@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, select
 
 from storage.counts import Counts
 from storage.models import Count
-from storage.statistics import SMALLEST_SHOWN, Cell, suppressed
+from storage.statistics import SMALLEST_SHOWN, Cell, suppressed, suppressed_table, suppressed_within
 from storage.vault import keyed
 
 QUIZ, PLEDGE = "quiz", "pledge"
@@ -118,15 +118,20 @@ def quiz_figures(connection: Connection, first: dt.date = dt.date.min, last: dt.
     """What people practise and get wrong most, weakest first, with small numbers hidden."""
     sums = _sums(connection, QUIZ, first, last)
     finished = _shown(sums.get(("done",), 0))
-    roles = Counter({name[1]: number for name, number in sums.items() if name[0] == "role"})
+    roles = suppressed({name[1]: number for name, number in sums.items() if name[0] == "role"}, finished)
+    provinces = suppressed(_provinces(sums), finished)
+    topics = _answered(sums, "topic")
+    shown = {cell.name: cell.number for cell in suppressed(topics.answered(), sum(topics.answered().values()))}
+    entries = _answered(sums, "entry")
+    parts = suppressed_within(entries.answered(), shown, lambda entry: entry.split(".")[0])
     return QuizFigures(
         finished,
-        suppressed(roles, finished),
-        suppressed(_provinces(sums), finished),
-        _weak(sums, "topic"),
-        _weak(sums, "entry"),
-        {role: _weak(sums, "by_role", role) for role in sorted(roles)},
-        {province: _weak(sums, "by_region", province) for province in sorted(_provinces(sums))},
+        roles,
+        provinces,
+        topics.weak(shown),
+        entries.weak({cell.name: cell.number for cell in parts}),
+        _by_topic(sums, "by_role", roles),
+        _by_topic(sums, "by_region", provinces),
     )
 
 
@@ -135,11 +140,12 @@ def pledge_figures(connection: Connection, first: dt.date = dt.date.min, last: d
     sums = _sums(connection, PLEDGE, first, last)
     agreed = _shown(sums.get(("done",), 0))
     regencies = Counter({name[1].replace("-", "."): number for name, number in sums.items() if name[0] == "region"})
+    provinces = suppressed(_provinces(sums), agreed)
     return PledgeFigures(
         agreed,
         suppressed({name[1]: number for name, number in sums.items() if name[0] == "role"}, agreed),
-        suppressed(_provinces(sums), agreed),
-        suppressed(regencies, agreed),
+        provinces,
+        suppressed_within(regencies, {cell.name: cell.number for cell in provinces}, lambda code: code.split(".")[0]),
         suppressed({".".join(name[1:]): number for name, number in sums.items() if name[0] == "version"}, agreed),
     )
 
@@ -158,21 +164,38 @@ def _provinces(sums: Mapping[tuple[str, ...], int]) -> Counter[str]:
     return found
 
 
-def _weak(sums: Mapping[tuple[str, ...], int], kind: str, within: str = "") -> tuple[Weak, ...]:
-    """Right and wrong of one kind, weakest first; those with too few answers come last, without figures."""
-    right: Counter[str] = Counter()
-    wrong: Counter[str] = Counter()
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """Right and wrong answers by topic or entry."""
+
+    right: Counter[str]
+    wrong: Counter[str]
+
+    def answered(self) -> dict[str, int]:
+        """How many answers of each."""
+        return {of: self.right[of] + self.wrong[of] for of in sorted(self.right.keys() | self.wrong.keys())}
+
+    def weak(self, shown: Mapping[str, int | None]) -> tuple[Weak, ...]:
+        """Those that may be shown, weakest first; the others come last, without figures."""
+        found = [Weak(of, number, None if number is None else round(100 * self.wrong[of] / number)) for of, number in shown.items()]
+        return tuple(sorted(found, key=lambda weak: (weak.wrong_percent is None, -(weak.wrong_percent or 0), weak.name)))
+
+
+def _answered(sums: Mapping[tuple[str, ...], int], kind: str, within: str = "") -> _Answered:
+    found = _Answered(Counter(), Counter())
     for name, number in sums.items():
-        if name[0] != kind or (within and name[1].split("-")[0] != within):
-            continue
-        of = ".".join(name[2 if within else 1 : -1])
-        (right if name[-1] == "right" else wrong)[of] += number
-    found = []
-    for of in sorted(right.keys() | wrong.keys()):
-        answered = right[of] + wrong[of]
-        enough = answered >= SMALLEST_SHOWN
-        found.append(Weak(of, answered if enough else None, round(100 * wrong[of] / answered) if enough else None))
-    return tuple(sorted(found, key=lambda weak: (weak.wrong_percent is None, -(weak.wrong_percent or 0), weak.name)))
+        if name[0] == kind and (not within or name[1].split("-")[0] == within):
+            of = ".".join(name[2 if within else 1 : -1])
+            (found.right if name[-1] == "right" else found.wrong)[of] += number
+    return found
+
+
+def _by_topic(sums: Mapping[tuple[str, ...], int], kind: str, who: Sequence[Cell]) -> dict[str, tuple[Weak, ...]]:
+    """The topics of each role or province; nothing of those whose number of quizzes is hidden."""
+    answered = {cell.name: _answered(sums, kind, cell.name) for cell in who}
+    hidden = [cell.name for cell in who if cell.number is None]
+    shown = suppressed_table({name: given.answered() for name, given in answered.items()}, hidden)
+    return {name: given.weak(shown[name]) for name, given in sorted(answered.items())}
 
 
 def _shown(number: int) -> int | None:

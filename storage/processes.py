@@ -47,6 +47,10 @@ class Processes:
         eldest = select(Process.name).where(Process.may_lead.is_(True), _lives()).order_by(Process.since, Process.name).limit(1)
         return Beat(known, connection.execute(eldest).scalar() == self.name)
 
+    def workers(self, connection: Connection) -> int:
+        """How many processes live that can do more than take turns."""
+        return connection.execute(select(func.count()).select_from(Process).where(Process.may_lead.is_(True), _lives())).scalar_one()
+
     def take_over(self, connection: Connection) -> tuple[int, int]:
         """Make the rows of the dead one's own; how many of inbox and outbox."""
         connection.execute(delete(Process).where(~_lives()))

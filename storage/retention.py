@@ -6,6 +6,7 @@ The schedule is `facts: security design, section 6` with UU 27/2022, articles 42
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable
 from datetime import datetime
 
@@ -15,16 +16,21 @@ from storage import originals
 from storage.audit import SYSTEM, AuditLog
 from storage.cases import CLOSED, TEAM, Cases
 from storage.conversations import Conversations
-from storage.models import Approval, Case, Count, Invitation, PushHandle, StaffSession, Unanswered
+from storage.models import Approval, Case, Conversation, Count, DraftEvidence, Invitation, PushHandle, StaffSession, Unanswered
 from storage.staff import APPROVAL_SECONDS, IDLE_SECONDS, SESSION_SECONDS
 from storage.statistics import Statistics
 from storage.store import Store, pages
+from storage.vault import Broken, unseal
 
+DRAFT = dt.timedelta(hours=24)
+"""A draft lives so long after its person's last message; its key is gone by 48 hours in any case."""
 REJECTED = ("not_ours",)
 """Outcomes of tips that nobody needs any more."""
 REJECTED_DAYS, CLOSED_DAYS, REVIEW_DAYS = 14, 90, 180
 UNANSWERED_DAYS = 180
 YEARS_DAYS = 2 * 365
+RECEIVED = "evidence_received"
+"""The act under which the custody log holds the commitment of an original."""
 PAGE = 50
 """So many cases are destroyed in one transaction, so that nobody's turn waits long."""
 
@@ -40,6 +46,8 @@ class Retention:
     def run(self, store: Store) -> dict[str, int]:
         """Delete what is due (blocking: call it in a thread); how much of what was deleted."""
         removed = {"drafts": store.write_now(self.conversations.expire)}
+        for idle in pages(store.read_now(self._idle), PAGE):
+            removed["drafts"] += store.write_now(lambda connection, idle=idle: self._forget(connection, idle))  # type: ignore[misc]
         due = store.read_now(self.due)
         for page in pages(due, PAGE):
             store.write_now(lambda connection, page=page: self._destroy_keys(connection, page))  # type: ignore[misc]
@@ -47,9 +55,33 @@ class Retention:
             store.write_now(lambda connection, page=page: self._destroy(connection, page))  # type: ignore[misc]
         removed["tips"] = len(due)
         removed["for review"] = store.write_now(self._review)
+        store.write_now(self._put_on_record)
         removed |= store.write_now(self._rest)
         store.scrub()
         return removed
+
+    def _idle(self, connection: Connection) -> list[tuple[bytes, int]]:
+        """The conversations (and their versions) in which nobody said anything for a day; their key still lives for later ones."""
+        (today, _), found = self.conversations.epochs.current(), list[tuple[bytes, int]]()
+        for epoch, key in self.conversations.epochs.live():
+            rows = select(Conversation.id, Conversation.version, Conversation.body).where(Conversation.epoch == epoch)
+            for row in connection.execute(rows) if epoch < today else ():
+                try:
+                    active = json.loads(unseal(key, b"c", b"conversation.body" + row.id, row.body))["active"]
+                except (Broken, KeyError):
+                    continue
+                if self.clock() - datetime.fromisoformat(active) > DRAFT:
+                    found.append((row.id, row.version))
+        return found
+
+    def _forget(self, connection: Connection, idle: list[tuple[bytes, int]]) -> int:
+        """Remove conversations with their photos, unless somebody has spoken meanwhile; how many."""
+        gone = []
+        for name, version in idle:
+            mine = (Conversation.id == name) & (Conversation.version == version)
+            gone += [name] * connection.execute(delete(Conversation).where(mine)).rowcount
+        connection.execute(delete(DraftEvidence).where(DraftEvidence.chat.in_(gone)))
+        return len(gone)
 
     def due(self, connection: Connection) -> list[bytes]:
         """The closed cases that are past their time and not under a hold."""
@@ -76,6 +108,13 @@ class Retention:
         old = (Case.status != CLOSED, Case.day <= today - dt.timedelta(days=REVIEW_DAYS))
         late = or_(Case.deadline.is_(None), Case.deadline > today)
         return connection.execute(update(Case).where(*old, late).values(deadline=today, whose_turn=TEAM)).rowcount
+
+    def _put_on_record(self, connection: Connection) -> None:
+        """Once a day the commitments of the originals that came in go into the custody log, all at once, so that it shows no hour."""
+        today = self.clock().date()
+        if not self.audit.acts(connection, action=RECEIVED, since=today, limit=1):
+            for commitment in self.cases.take_commitments(connection):
+                self.audit.add(connection, SYSTEM, RECEIVED, commitment.hex())
 
     def _rest(self, connection: Connection) -> dict[str, int]:
         today, now = self.clock().date(), int(self.clock().timestamp())

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pyotp
@@ -24,14 +24,31 @@ from nacl.encoding import RawEncoder
 from nacl.hash import blake2b
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
+from storage import views
 from storage.models import Approval as ApprovalRow
 from storage.models import Case, Group, Seal, Staff, StaffSession
 from storage.models import Invitation as InvitationRow
-from storage.vault import Broken, Passphrase, derive_passphrase, keyed, new_receiver_key, seal, unseal
+from storage.security_keys import SecurityKey, forget_all, keys_of
+from storage.vault import (
+    Broken,
+    Passphrase,
+    derive_passphrase,
+    keyed,
+    new_receiver_key,
+    new_signing_key,
+    seal,
+    unseal,
+    wrapped_signing_key,
+)
+
+if TYPE_CHECKING:  # the list knows this module
+    from storage.receivers import ReceiverList
 
 ROLES = ("reviewer", "verifier", "admin", "auditor", "broadcaster", "approver")
 READING = frozenset({"reviewer", "verifier"})
 """Who holds one of these roles is a receiver and reads the tips of their team."""
+KEYED = frozenset({"broadcaster", "approver", "admin"})
+"""Who holds one of these roles signs in with a security key: a code can be asked for by a false page, and these roles reach everybody."""
 
 WAITING, ACTIVE, REMOVED = "waiting", "active", "removed"
 CENTRAL = "Tim pusat"
@@ -89,6 +106,10 @@ class Account:
     receiver_ok: str
     auditor_ok: str
     since: dt.date
+    receiver_sig: bytes = b""
+    auditor_sig: bytes = b""
+    signing_key: bytes = b""
+    signing_private: bytes = b""
 
     @property
     def powers(self) -> frozenset[str]:
@@ -110,6 +131,8 @@ class Credentials:
     verifier: bytes
     public_key: bytes
     wrapped: bytes
+    signing_key: bytes
+    signing_private: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +148,10 @@ class Session:
     factor_at: int
     pending: str
     csrf: str
+    signing: bytes = b""
+    challenge_key: bytes = b""
+    asked: int = 0
+    keys: tuple[SecurityKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +207,8 @@ def make_credentials(passphrase: str) -> Credentials:
 
 def credentials_for(staff_id: bytes, salt: bytes, derived: Passphrase) -> Credentials:
     """The same from a derivation that is there already."""
-    key = new_receiver_key(derived, staff_id)
-    return Credentials(staff_id, salt, derived.verifier, key.public, key.wrapped)
+    key, signing = new_receiver_key(derived, staff_id), new_signing_key(derived, staff_id)
+    return Credentials(staff_id, salt, derived.verifier, key.public, key.wrapped, signing.public, signing.wrapped)
 
 
 # --- the command line and the first start ------------------------------------------------------------------------------------------
@@ -196,8 +223,17 @@ def ensure_first(connection: Connection, clock: Callable[[], datetime]) -> tuple
     return "admin", passphrase
 
 
-def add(connection: Connection, name: str, roles: Collection[str], group: str, passphrase: str, *, today: dt.date | None = None) -> bytes:
-    """Make an active account at once, as the operator at the machine may; its id. `group` is a team's name, empty: the central team.
+def add(
+    connection: Connection,
+    name: str,
+    roles: Collection[str],
+    group: str,
+    passphrase: str,
+    *,
+    today: dt.date | None = None,
+    ready_at: int = 0,
+) -> bytes:
+    """Make an account; its id. `group` is a team's name, empty: the central team. With `ready_at` it waits for approval, else it is active.
 
     Raises `Refused`.
     """
@@ -209,7 +245,7 @@ def add(connection: Connection, name: str, roles: Collection[str], group: str, p
     if team is None:
         raise Refused("no_group")
     made = make_credentials(passphrase)
-    _insert(connection, name, wanted, team, ACTIVE, made, today or datetime.now(ZONE).date())
+    _insert(connection, name, wanted, team, WAITING if ready_at else ACTIVE, made, today or datetime.now(ZONE).date(), ready_at)
     return made.staff_id
 
 
@@ -241,10 +277,13 @@ def add_team(connection: Connection, name: str, region: str) -> int:
 
 
 class Accounts:
-    """Logins, invitations, approvals and removals, as the panel does them."""
+    """Logins, invitations, approvals and removals, as the panel does them; the signed list of receivers follows each change."""
 
-    def __init__(self, panel_key: bytes, clock: Callable[[], datetime], *, practice: bool = False) -> None:
+    def __init__(
+        self, panel_key: bytes, clock: Callable[[], datetime], *, practice: bool = False, receivers: ReceiverList | None = None
+    ) -> None:
         self._key, self.clock, self.practice = keyed(panel_key, b"accounts", b""), clock, practice
+        self.receivers = receivers
 
     def now(self) -> int:
         """Unix time, in seconds."""
@@ -263,12 +302,56 @@ class Accounts:
         row = connection.execute(select(Staff).where(Staff.id == staff_id)).mappings().first()
         return None if row is None else _account(row)
 
+    def needs_key(self, account: Account) -> bool:
+        """Whether this account's second factor has to be a security key."""
+        return not self.practice and bool(account.roles & KEYED)
+
+    def ensure_first(self, connection: Connection) -> tuple[str, str] | None:
+        """`ensure_first`, with the first account in the signed list."""
+        made = ensure_first(connection, self.clock)
+        if made is not None and self.receivers is not None:
+            account = self.find(connection, made[0])
+            self.receivers.renew(connection, founding=frozenset({account.id} if account else ()))
+        return made
+
+    def add(self, connection: Connection, name: str, roles: Collection[str], group: str, passphrase: str) -> Account:
+        """Make an account, as the operator at the machine may. Raises `Refused`.
+
+        It counts at once while the installation is founded; afterwards somebody who would read tips waits, as with an invitation.
+        """
+        known = self.receivers
+        founding = known is None or known.founding(connection) or (self.practice and not known.read(connection).fault)
+        waits = bool(frozenset(roles) & READING) and not founding
+        ready_at = self._ready_at() if waits else 0
+        staff_id = add(connection, name, roles, group, passphrase, today=self.clock().date(), ready_at=ready_at)
+        self._renew(connection, founding=frozenset({staff_id}) if founding else frozenset(), auditors=frozenset({staff_id}))
+        return self._standing(connection, staff_id)
+
+    def reset_factor(self, connection: Connection, staff_id: bytes) -> int:
+        """Forget the second factors of an account whose owner lost them; its sessions end. How many security keys there were."""
+        account = self._standing(connection, staff_id)
+        connection.execute(update(Staff).where(Staff.id == account.id).values(totp=b"", totp_step=0))
+        self.end_sessions(connection, account.id)
+        return forget_all(connection, account.id)
+
+    def _renew(self, connection: Connection, founding: frozenset[bytes] = frozenset(), auditors: frozenset[bytes] = frozenset()) -> None:
+        if self.receivers is not None:
+            self.receivers.renew(connection, founding=founding, auditors=auditors)
+
+    def _take_back(self, connection: Connection, name: str) -> None:
+        """What somebody approved who may not approve any more has to be approved anew."""
+        for by, signature in ((Staff.receiver_ok, Staff.receiver_sig), (Staff.auditor_ok, Staff.auditor_sig)):
+            given = and_(Staff.state == WAITING, by == name)
+            connection.execute(update(Staff).where(given).values({by: "", signature: b""}))
+
     def change_passphrase(self, connection: Connection, session: Session, salt: bytes, derived: Passphrase) -> None:
         """Wrap the receiver's key under another passphrase and end all other sessions; the keypair stays."""
         account = session.account
         place = b"staff.private_key" + account.id + account.public_key
         wrapped = seal(derived.wrap, b"r", place, session.private_key, pad=64) if session.private_key else b""
-        connection.execute(update(Staff).where(Staff.id == account.id).values(salt=salt, verifier=derived.verifier, private_key=wrapped))
+        signing = wrapped_signing_key(derived, account.id, account.signing_key, session.signing) if session.signing else b""
+        values = {"salt": salt, "verifier": derived.verifier, "private_key": wrapped, "signing_private": signing}
+        connection.execute(update(Staff).where(Staff.id == account.id).values(**values))
         self.end_sessions(connection, account.id, keep=session.id)
 
     def change_roles(self, connection: Connection, staff_id: bytes, roles: Collection[str], group_id: int | None) -> None:
@@ -284,10 +367,13 @@ class Accounts:
             values |= {"state": ACTIVE}
         elif moved or not account.receives:
             values |= {"state": WAITING, "ready_at": self._ready_at(), "receiver_ok": "", "auditor_ok": ""}
+            values |= {"receiver_sig": b"", "auditor_sig": b""}
         if moved or not wanted & READING:
             self._close_to(connection, staff_id)
         connection.execute(update(Staff).where(Staff.id == staff_id).values(**values))
         self.end_sessions(connection, staff_id)
+        self._take_back(connection, account.name)
+        self._renew(connection, auditors=frozenset({staff_id}))
 
     def remove(self, connection: Connection, staff_id: bytes) -> None:
         """Take an account away: its seals, claims and sessions go at once. Raises `Refused`."""
@@ -300,8 +386,24 @@ class Accounts:
         connection.execute(
             update(Staff)
             .where(Staff.id == staff_id)
-            .values(state=REMOVED, roles="", salt=b"", verifier=b"", private_key=b"", totp=b"", receiver_ok="", auditor_ok="")
+            .values(
+                state=REMOVED,
+                roles="",
+                salt=b"",
+                verifier=b"",
+                private_key=b"",
+                signing_private=b"",
+                totp=b"",
+                receiver_ok="",
+                auditor_ok="",
+                receiver_sig=b"",
+                auditor_sig=b"",
+            )
         )
+        forget_all(connection, staff_id)
+        views.forget(connection, staff_id)
+        self._take_back(connection, account.name)
+        self._renew(connection)
 
     def _standing(self, connection: Connection, staff_id: bytes) -> Account:
         account = self.get(connection, staff_id)
@@ -376,6 +478,7 @@ class Accounts:
             self.clock().date(),
             ready_at=self._ready_at() if reads else 0,
         )
+        self._renew(connection, auditors=frozenset({made.staff_id}))
         return self._standing(connection, made.staff_id)
 
     def _ready_at(self) -> int:
@@ -395,15 +498,20 @@ class Accounts:
             return frozenset()
         return frozenset(found)
 
-    def approve(self, connection: Connection, staff_id: bytes, by: Account) -> frozenset[str]:
-        """Approve a waiting receiver, in one capacity (in practice mode in every one that fits). Raises `Refused`."""
+    def approve(self, connection: Connection, staff_id: bytes, by: Account, signing: bytes = b"") -> frozenset[str]:
+        """Approve a waiting receiver, in one capacity (in practice mode in every one that fits). Raises `Refused`.
+
+        `signing` is the private half of the approver's signing key: the new entry of the signed list carries the signature.
+        """
         account = self._standing(connection, staff_id)
         capacities = self.may_approve(connection, account, by)
         if not capacities:
             raise Refused("not_yours_to_approve")
         used = capacities if self.practice else frozenset(sorted(capacities, reverse=True)[:1])
-        columns = {"receiver": "receiver_ok", "auditor": "auditor_ok"}
-        connection.execute(update(Staff).where(Staff.id == staff_id).values({columns[capacity]: by.name for capacity in used}))
+        for capacity in used:
+            signature = self.receivers.approval(connection, account, capacity, by, signing) if self.receivers is not None else b""
+            values = {f"{capacity}_ok": by.name, f"{capacity}_sig": signature}
+            connection.execute(update(Staff).where(Staff.id == staff_id).values(**values))
         self.settle(connection)
         return used
 
@@ -413,6 +521,7 @@ class Accounts:
         names = list(connection.execute(select(Staff.name).where(due)).scalars())
         if names:
             connection.execute(update(Staff).where(due).values(state=ACTIVE))
+            self._renew(connection)
         return names
 
     def waiting(self, connection: Connection) -> list[Account]:
@@ -421,7 +530,7 @@ class Accounts:
 
     # --- sessions --------------------------------------------------------------------------------------------------------------------
 
-    def begin(self, connection: Connection, staff_id: bytes, private_key: bytes, *, factor: bool) -> str:
+    def begin(self, connection: Connection, staff_id: bytes, private_key: bytes, *, factor: bool, signing: bytes = b"") -> str:
         """Start a session; its cookie. The first half finds it, the second opens the receiver's key in it."""
         now = self.now()
         over = or_(StaffSession.started <= now - SESSION_SECONDS, StaffSession.active <= now - IDLE_SECONDS)
@@ -433,6 +542,7 @@ class Accounts:
                 id=name,
                 staff_id=staff_id,
                 private_key=seal(second, b"s", b"staff_session.private_key" + name, private_key, pad=64),
+                signing_private=seal(second, b"s", b"staff_session.signing_private" + name, signing, pad=64),
                 factor=factor,
                 started=now,
                 active=now,
@@ -460,11 +570,26 @@ class Accounts:
             return None
         try:
             private_key = unseal(second, b"s", b"staff_session.private_key" + row["id"], row["private_key"])
+            signing = unseal(second, b"s", b"staff_session.signing_private" + row["id"], row["signing_private"])
         except Broken:
             return None
         pending = self._unwrapped(b"staff_session.pending" + row["id"], row["pending"]) if row["pending"] else ""
         csrf = keyed(second, b"csrf", b"").hex()
-        return Session(row["id"], account, private_key, row["factor"], row["started"], row["active"], row["factor_at"], pending, csrf)
+        return Session(
+            row["id"],
+            account,
+            private_key,
+            row["factor"],
+            row["started"],
+            row["active"],
+            row["factor_at"],
+            pending,
+            csrf,
+            signing,
+            keyed(second, b"challenge", b""),
+            row["asked"],
+            keys_of(connection, account.id),
+        )
 
     def touch(self, connection: Connection, session_id: bytes) -> None:
         """The session was used just now."""
@@ -473,7 +598,7 @@ class Accounts:
     def raise_session(self, connection: Connection, session: Session) -> str:
         """Replace a session that has given its second factor by a new one; its cookie."""
         connection.execute(delete(StaffSession).where(StaffSession.id == session.id))
-        return self.begin(connection, session.account.id, session.private_key, factor=True)
+        return self.begin(connection, session.account.id, session.private_key, factor=True, signing=session.signing)
 
     def refresh_factor(self, connection: Connection, session_id: bytes) -> None:
         """The second factor was given again just now."""
@@ -598,6 +723,10 @@ def _account(row: Any) -> Account:
         row["receiver_ok"],
         row["auditor_ok"],
         row["since"],
+        row["receiver_sig"],
+        row["auditor_sig"],
+        row["signing_key"],
+        row["signing_private"],
     )
 
 
@@ -647,6 +776,8 @@ def _insert(
             verifier=made.verifier,
             public_key=made.public_key,
             private_key=made.wrapped,
+            signing_key=made.signing_key,
+            signing_private=made.signing_private,
             totp=b"",
             totp_step=0,
             ready_at=ready_at,

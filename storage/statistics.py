@@ -37,6 +37,8 @@ class Counted:
     kind: str
     stage: str
     outcome: str
+    waited: int | None = None
+    """Days until the team's first answer; None: there is none yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,16 @@ class Statistics:
             facts = json.loads(unseal(self._key, b"n", b"statistic.body" + name, body)) | {"outcome": outcome}
             connection.execute(update(Statistic).where(Statistic.id == name).values(body=self._sealed(name, facts)))
 
+    def answered(self, connection: Connection, case: bytes, waited: int) -> None:
+        """Count the days that the tipster waited for the first answer; later answers change nothing."""
+        name = self._name(case)
+        body = connection.execute(select(Statistic.body).where(Statistic.id == name)).scalar()
+        if body is not None:
+            facts = json.loads(unseal(self._key, b"n", b"statistic.body" + name, body))
+            if facts.get("waited") is None:
+                sealed = self._sealed(name, facts | {"waited": max(0, waited)})
+                connection.execute(update(Statistic).where(Statistic.id == name).values(body=sealed))
+
     def outcome(self, connection: Connection, case: bytes) -> str:
         """What became of a tip; empty when it was not counted."""
         name = self._name(case)
@@ -128,7 +140,7 @@ class Statistics:
     def _name(self, case: bytes) -> bytes:
         return keyed(self._key, b"case", case, 16)
 
-    def _sealed(self, name: bytes, facts: Mapping[str, str]) -> bytes:
+    def _sealed(self, name: bytes, facts: Mapping[str, str | int]) -> bytes:
         return seal(self._key, b"n", b"statistic.body" + name, json.dumps(facts).encode(), PAD)
 
 
@@ -146,6 +158,37 @@ def suppressed(counts: Mapping[str, int], total: int | None) -> tuple[Cell, ...]
     while hidden and shown and (len(hidden) < 2 or sum(number for _, number in hidden) < SMALLEST_SHOWN):
         hidden.insert(0, shown.pop())
     return (*(Cell(name, number) for name, number in shown), *(Cell(name, None) for name, _ in sorted(hidden)))
+
+
+def suppressed_table(rows: Mapping[str, Mapping[str, int]], hidden: Iterable[str] = ()) -> dict[str, dict[str, int | None]]:
+    """A table of counts with small ones hidden, for readers who may know the sums of its rows and columns.
+
+    The rows of `hidden` are hidden as a whole. In every row and column the hidden cells are several and sum to at least the floor, or there
+    is nothing left to show.
+    """
+    whole = set(hidden)
+    gone = {(row, of) for row, cells in rows.items() for of, number in cells.items() if row in whole or number < SMALLEST_SHOWN}
+    lines = [[(row, of) for of in cells] for row, cells in rows.items() if row not in whole]
+    lines += [[(row, of) for row, cells in rows.items() if of in cells] for of in sorted({of for cells in rows.values() for of in cells})]
+    number = {(row, of): count for row, cells in rows.items() for of, count in cells.items()}
+    changed = True
+    while changed:
+        changed = False
+        for line in lines:
+            lost, shown = [cell for cell in line if cell in gone], sorted(set(line) - gone, key=lambda cell: (number[cell], cell))
+            while lost and shown and (len(lost) < 2 or sum(number[cell] for cell in lost) < SMALLEST_SHOWN):
+                lost.append(shown.pop(0))
+                gone.add(lost[-1])
+                changed = True
+    return {row: {of: None if (row, of) in gone else count for of, count in cells.items()} for row, cells in rows.items()}
+
+
+def suppressed_within(parts: Mapping[str, int], wholes: Mapping[str, int | None], of: Callable[[str], str]) -> tuple[Cell, ...]:
+    """Counts of parts whose wholes are shown beside them, with small ones hidden; where the whole is hidden, its parts are too."""
+    found: list[Cell] = []
+    for whole in sorted({of(part) for part in parts}):
+        found += suppressed({part: number for part, number in parts.items() if of(part) == whole}, wholes.get(whole))
+    return tuple(sorted(found, key=lambda cell: (cell.number is None, -(cell.number or 0), cell.name)))
 
 
 def table(counted: Iterable[Counted], by: Sequence[str]) -> list[tuple[tuple[str, ...], Counter[str]]]:

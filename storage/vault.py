@@ -25,6 +25,7 @@ import nacl.pwhash.argon2id as argon2id
 from nacl.encoding import RawEncoder
 from nacl.hash import blake2b
 from nacl.public import PrivateKey, PublicKey, SealedBox
+from nacl.signing import SigningKey
 
 MAGIC = b"NB1"
 ALG_XCHACHA = b"\x01"
@@ -304,8 +305,10 @@ class FreshReceipt:
 class Receipts:
     """Derives receipt codes, one at a time, off the loop; keeps a few fresh ones ready."""
 
-    def __init__(self, pepper: bytes, ready: int = 4) -> None:
+    def __init__(self, pepper: bytes, ready: int = 4, *, expected: bool = True) -> None:
         self._pepper, self._ready = pepper, ready
+        self.expected = expected
+        """Whether somebody may soon need one; until then none is made, since each costs a tenth of a second."""
         self._one = threading.Lock()
         self._fresh: list[FreshReceipt] = []
 
@@ -319,18 +322,28 @@ class Receipts:
             made = argon2id.kdf(64, hashed, RECEIPT_SALT, opslimit=RECEIPT_OPS, memlimit=RECEIPT_MEMORY)
         return Receipt(lookup=keyed(made[:32], b"lookup", b"", 16), wrap=made[32:])
 
+    @property
+    def full(self) -> bool:
+        """Whether enough fresh receipts are ready."""
+        return len(self._fresh) >= self._wanted
+
     def refill(self) -> None:
         """Make fresh receipts until enough are ready (blocking: call it in a thread)."""
-        while len(self._fresh) < self._ready:
+        while not self.full:
             code = new_code()
             self._fresh.append(FreshReceipt(code, self.derive(self.hashed(code))))
 
     def take(self) -> FreshReceipt | None:
         """A fresh receipt, or None when none is ready (then `refill` first)."""
+        self.expected = True
         try:
             return self._fresh.pop()
         except IndexError:
             return None
+
+    @property
+    def _wanted(self) -> int:
+        return self._ready if self.expected else 0
 
 
 # --- keys of cases and receivers -----------------------------------------------------------------------------------------------
@@ -403,7 +416,7 @@ def derive_passphrase(passphrase: str, salt: bytes) -> Passphrase:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverKey:
-    """A receiver's X25519 pair with its private half wrapped under the passphrase."""
+    """A staff member's key pair with its private half wrapped under the passphrase."""
 
     public: bytes
     wrapped: bytes
@@ -414,6 +427,23 @@ def new_receiver_key(passphrase: Passphrase, staff_id: bytes) -> ReceiverKey:
     private = PrivateKey.generate()
     public = bytes(private.public_key)
     return ReceiverKey(public, seal(passphrase.wrap, b"r", b"staff.private_key" + staff_id + public, bytes(private), pad=64))
+
+
+def new_signing_key(passphrase: Passphrase, staff_id: bytes) -> ReceiverKey:
+    """The Ed25519 pair by which a staff member approves receivers."""
+    seed = secrets.token_bytes(32)
+    public = bytes(SigningKey(seed).verify_key)
+    return ReceiverKey(public, wrapped_signing_key(passphrase, staff_id, public, seed))
+
+
+def wrapped_signing_key(passphrase: Passphrase, staff_id: bytes, public: bytes, private: bytes) -> bytes:
+    """The private half of a signing key, wrapped under a passphrase."""
+    return seal(passphrase.wrap, b"g", b"staff.signing_private" + staff_id + public, private, pad=64)
+
+
+def open_signing_key(passphrase: Passphrase, staff_id: bytes, public: bytes, wrapped: bytes) -> bytes:
+    """The private half of a signing key; raises `Broken` for another passphrase."""
+    return unseal(passphrase.wrap, b"g", b"staff.signing_private" + staff_id + public, wrapped)
 
 
 def open_receiver_key(passphrase: Passphrase, staff_id: bytes, public: bytes, wrapped: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from faq.calendar import Calendar, find_day
@@ -19,11 +19,14 @@ ANSWERED = {"like": LIKE, "melihat unggahan": SEEN, "terima kaos": SHIRT}
 class KnownFaq(Faq):
     """Answers what it knows by heart, offers a choice for "pose", hears a report in "bagi-bagi", and declines the rest."""
 
-    def __init__(self) -> None:
-        self.entries: dict[str, Entry] = load_entries()
+    def __init__(self, election: str = "") -> None:
+        self.entries: Mapping[str, Entry] = load_entries()
         self.redirects = load_redirects()
         self.calendar = Calendar.load()
-        self.election = self.calendar.election()
+        self.election = self.calendar.election(election)
+
+    def warm(self) -> None:
+        """Nothing is left to read."""
 
     def ask(self, question: str, day: date | None = None) -> Found:
         """What is known by heart of a question."""

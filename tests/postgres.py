@@ -47,28 +47,56 @@ def programs() -> Path:
 
 @contextmanager
 def server() -> Iterator[str]:
-    """A running server; yields the address of a database without its name. PostgreSQL refuses root, so root becomes nobody for it."""
+    """A running server; yields the address of a database without its name."""
+    folder = made()
+    process = start(folder)
+    try:
+        yield address(folder)
+    finally:
+        end(process)
+        shutil.rmtree(folder)
+
+
+def made() -> Path:
+    """The folder of a new server. PostgreSQL refuses root, so root becomes nobody for it."""
     folder = Path(tempfile.mkdtemp(prefix="netra-pg-", dir="/tmp"))
-    who: dict[str, Any] = {}
     if os.geteuid() == 0:
         os.chown(folder, NOBODY, NOBODY)
-        who = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    data, environment = folder / "data", {**os.environ, "LC_ALL": "C", "HOME": str(folder)}
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, "env": environment, **who}
     subprocess.run(
-        [programs() / "initdb", "-D", data, "-U", "netra", "-A", "trust", "--no-sync", "-E", "UTF8", "--no-instructions"],
+        [programs() / "initdb", "-D", folder / "data", "-U", "netra", "-A", "trust", "--no-sync", "-E", "UTF8", "--no-instructions"],
         check=True,
-        **quiet,
+        **_quiet(folder),
     )
+    return folder
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the server of a folder and wait until it takes connections."""
     options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
-    process = subprocess.Popen([programs() / "postgres", "-D", data, "-k", folder, *options], **quiet)
+    process = subprocess.Popen([programs() / "postgres", "-D", folder / "data", "-k", folder, *options], **_quiet(folder))
     try:
         _await(folder, process)
-        yield f"postgresql+psycopg://netra@/{{name}}?host={folder}"
-    finally:
-        process.send_signal(signal.SIGQUIT)  # at once: nothing of it is needed any more
-        process.wait(timeout=30)
-        shutil.rmtree(folder)
+    except BaseException:
+        end(process)
+        raise
+    return process
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a server at once: nothing of it is needed any more."""
+    process.send_signal(signal.SIGQUIT)
+    process.wait(timeout=30)
+
+
+def address(folder: Path) -> str:
+    """The address of a database of this server, without its name."""
+    return f"postgresql+psycopg://netra@/{{name}}?host={folder}"
+
+
+def _quiet(folder: Path) -> dict[str, Any]:
+    who: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+    environment = {**os.environ, "LC_ALL": "C", "HOME": str(folder)}
+    return {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, "env": environment, **who}
 
 
 def _await(folder: Path, process: subprocess.Popen[bytes]) -> None:

@@ -34,6 +34,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "follow_up.more_photos": ("/cek", "CODE", "tambah foto"),
     "follow_up.more_photos.1": ("/cek", "CODE", "tambah foto", "@1"),
     "follow_up.danger_words": ("/cek", "CODE", "merasa terancam"),
+    "follow_up.identity": ("/cek", "CODE", "tulis pesan", "NIP saya 197504231998031002, hubungi 0812-3456-7890"),
     "follow_up.withdraw_sure": ("/cek", "CODE", "tarik laporan"),
     "follow_up.tell_me_sure": ("/cek", "CODE", "kabari saya"),
     "saved_code.last_group": (*TIP, "kirim"),

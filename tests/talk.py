@@ -123,7 +123,6 @@ class Machine:
             reads=lambda connection, address: Reads(
                 connection, self.cases, self.sessions, self.last_groups, self.quotas, self.originals, address, self.desk
             ),
-            count=lambda connection, now, name: self.counts.add(connection, now.date(), name),
             numbered=numbers_shown,
             public_url=self.public_url,
         )
@@ -155,7 +154,8 @@ class Machine:
             self.sessions.derive(safe.receipt, safe.address, lambda receipt: self.store.read_now(lambda c: self.cases.known(c, receipt)))
 
         def turn(connection: Connection) -> Result:
-            assert self.conversations.answered(connection, received.id)
+            assert self.conversations.due(connection, [received.id])
+            self.conversations.answered(connection, [received.id])
             conversation = self.conversations.load(connection, safe.address)
             before = copy.deepcopy(conversation.state)
             lost = self.lost and conversation.version == 0
@@ -166,6 +166,8 @@ class Machine:
             self.conversations.save(connection, conversation, safe.address)
             for outbound in result.out:
                 self.conversations.send(connection, safe.address, outbound)
+            for name in result.counted:
+                self.counts.add(connection, self.clock().date(), name)
             return result
 
         while True:

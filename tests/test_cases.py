@@ -19,7 +19,9 @@ from storage.models import (
     Approval,
     Audit,
     Case,
+    Conversation,
     Count,
+    DraftEvidence,
     Evidence,
     Group,
     Invitation,
@@ -35,7 +37,7 @@ from storage.models import (
 from storage.retention import CLOSED_DAYS, REJECTED_DAYS, REVIEW_DAYS, Retention
 from storage.statistics import Statistics
 from storage.store import Store
-from storage.vault import Broken, EpochKeys, Passphrase, Receipt, new_receiver_key, open_receiver_key
+from storage.vault import Broken, EpochKeys, Passphrase, Receipt, keyed, new_receiver_key, open_receiver_key
 from tests.conftest import Clock
 from tests.talk import Machine, Talk
 
@@ -252,6 +254,7 @@ def test_rows_that_were_swapped_flipped_or_cut_are_refused(team: Team) -> None:
     look()
     places: tuple[tuple[Any, str], ...] = (
         (Case, "wrapped"),
+        (Case, "public_key"),
         (Case, "head"),
         (Seal, "body"),
         (Item, "body"),
@@ -272,6 +275,17 @@ def test_rows_that_were_swapped_flipped_or_cut_are_refused(team: Team) -> None:
                 look()
         team.change(update(table).where(key == case).values(**{column: mine}))
         look()
+
+
+def test_one_damaged_case_does_not_hide_the_others(team: Team) -> None:
+    """The list shows a damaged case without its head, searching passes over it, and both go on with the rest."""
+    staff = team.receiver(team.group("18"))
+    (case, _), (other, _) = team.tip(), team.tip()
+    team.change(update(Seal).where(Seal.case_id == case).values(body=b"x" * 80))
+    heads = {listed.id: listed.head for listed in team.do("listed", staff, team.private[staff])}
+    assert heads[case].get("broken") and not heads[case]["region"] and heads[other]["region"] == TOLD["region"]
+    with team.store.engine.connect() as connection:
+        assert [found.id for found in team.cases.each(connection, staff, team.private[staff])] == [other]
 
 
 def test_a_photo_cannot_be_moved_to_another_case(team: Team) -> None:
@@ -374,6 +388,47 @@ def test_tips_that_nobody_decided_come_up_for_review(team: Team) -> None:
     assert tidy(team)["for review"] == 1
     (near,) = team.do("listed", staff, team.private[staff], folder="near")
     assert (near.id, near.deadline) == (case, team.clock().date())
+
+
+def test_a_draft_is_gone_a_day_after_its_last_word(machine: Machine, clock: Clock) -> None:
+    """Its row and its photos leave the disk before their key does; one that is written on stays."""
+    retention = Retention(machine.cases, Statistics(bytes(32), lambda day: ""), machine.conversations, machine.desk.audit, clock)
+    idle, alive = Talk(machine), Talk(machine)
+    for talk in (idle, alive):
+        talk.says("lapor").taps("Lainnya").sends_photos(1)
+    clock.forward(hours=23)
+    alive.taps("Tidak yakin")
+    assert retention.run(machine.store)["drafts"] == 0
+    clock.forward(hours=2)
+    assert retention.run(machine.store)["drafts"] == 1
+    with machine.store.engine.connect() as connection:
+        assert len(connection.execute(select(Conversation.id)).all()) == len(connection.execute(select(DraftEvidence.id)).all()) == 1
+    alive.taps("Hari ini").is_asked("tip.what")
+    idle.says("halo").is_asked("menu.wish")
+
+
+def test_the_custody_log_gets_a_commitment_of_each_original(team: Team) -> None:
+    """Once a day, all together and sorted, so that no hour shows; the salt in the case opens it; what was withdrawn is not there."""
+    staff = team.receiver(team.group("18"))
+    (first, _), (second, _) = team.tip(1), team.tip(1)
+    assert team.do("withdraw", team.tip(1)[1])
+
+    def recorded() -> list[str]:
+        acts = team.store.read_now(lambda connection: team.audit.acts(connection, action="evidence_received"))
+        return [act.subject for act in reversed(acts)]
+
+    tidy(team)
+    facts = [fact for case in (first, second) for fact in team.do("photo_facts", team.opened(staff, case).key, case).values()]
+    assert recorded() == sorted(fact["commitment"] for fact in facts) and len(facts) == 2
+    for fact in facts:
+        assert keyed(bytes.fromhex(fact["salt"]), b"original", bytes.fromhex(fact["original_sha256"])).hex() == fact["commitment"]
+    team.tip(1)
+    tidy(team)
+    assert len(recorded()) == 2, "once a day"
+    team.clock.forward(days=1)
+    tidy(team)
+    tidy(team)
+    assert len(recorded()) == 3 and set(team.store.read_now(lambda c: c.execute(select(Evidence.commitment)).scalars().all())) == {b""}
 
 
 def test_small_things_go_on_time(team: Team) -> None:

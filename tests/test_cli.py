@@ -172,6 +172,51 @@ def test_ask_in_words(netra: Command) -> None:
 # --- operation --------------------------------------------------------------------------------------------------------------------------
 
 
+def test_teams_and_lost_factors_from_the_shell(netra: Command, cheap_keys: None) -> None:
+    """A team gets its receivers, a lost second factor is forgotten, an account goes; each step is in the log, each refusal has a reason."""
+    assert netra("migrate")[0] == 0
+    assert "--group" in netra("staff", "add", "--help")[1]
+    assert netra("staff", "add-team", "Tim Lampung Timur", "--region", "18.07")[0] == 0
+    assert "Tim Lampung Timur\t18.07" in netra("staff", "teams")[1]
+    assert "18.07" in netra.fails("staff", "add-team", "Tim X", "--region", "Lampung")
+    assert netra("staff", "add", "sari", "--role", "reviewer", "--group", "Tim Lampung Timur")[0] == 0
+    assert "netra staff teams" in netra.fails("staff", "add", "budi", "--role", "reviewer", "--group", "Tim Entah")
+    line = next(line for line in netra("staff", "list")[1].splitlines() if line.startswith("sari"))
+    assert line.split("\t")[1:] == ["active", "reviewer", "Tim Lampung Timur", "no second factor"]
+    assert "sari has no second factor now" in netra("staff", "reset-factor", "sari")[1]
+    assert "no account" in netra.fails("staff", "reset-factor", "siapa")
+    assert netra("staff", "add", "tono", "--role", "auditor")[0] == 0
+    assert netra("staff", "remove", "tono")[0] == 0
+    assert "tono\tremoved" in netra("staff", "list")[1]
+    with contextlib.closing(sqlite3.connect("data/netra.db")) as connection:
+        acts = [row[0] for row in connection.execute("SELECT action FROM audit ORDER BY id")]
+    assert {"team_added", "staff-added", "factor_reset", "account_removed", "receivers_signed"} <= set(acts)
+
+
+def test_the_list_of_receivers_from_the_shell(netra: Command, cheap_keys: None) -> None:
+    """Whole after each command; a row that somebody slipped in is named and not signed; a broken list is made anew only when asked to."""
+    assert netra("migrate")[0] == 0
+    netra("staff", "add", "sari", "--role", "reviewer")
+    assert "The list is whole: 1 receivers" in netra("receivers", "check")[1]
+    assert netra("receivers", "list")[1].rstrip().endswith("founding")
+    assert "nothing to sign" in netra.fails("receivers", "sign")
+    with contextlib.closing(sqlite3.connect("data/netra.db")) as connection:
+        true = connection.execute("SELECT public_key FROM staff").fetchone()[0]
+        connection.execute("UPDATE staff SET public_key = zeroblob(32)")
+        connection.commit()
+    assert "NOT SIGNED" in netra("receivers", "list")[1]
+    assert "sari" in netra.fails("receivers", "check")
+    assert "receivers: not in the signed list" in netra("doctor")[1]
+    with contextlib.closing(sqlite3.connect("data/netra.db")) as connection:
+        connection.execute("UPDATE staff SET public_key = ?", (true,))
+        connection.execute("DELETE FROM signed_receivers")
+        connection.commit()
+    assert "missing" in netra.fails("receivers", "check")
+    assert "--yes" in netra.fails("receivers", "sign")
+    assert netra("receivers", "sign", "--yes")[0] == 0
+    assert netra("receivers", "check")[0] == 0
+
+
 def test_accounts_from_the_shell(netra: Command) -> None:
     """Made with a passphrase that is printed once, listed without it, refused when wrong; each step is in the log."""
     assert netra("migrate")[0] == 0

@@ -74,13 +74,15 @@ def test_a_message_waits_until_it_is_answered(place: Place) -> None:
     waiting = place.store.read_now(place.kept.waiting)
     assert [one.inbound for one in waiting] == [said("satu"), said("dua", BUDI, "m2")]
     assert [one.id for one in waiting] == [first.id, second.id]
-    assert place.do("answered", first.id) and not place.do("answered", first.id)
+    assert place.do("due", [first.id]) == {first.id}
+    place.do("answered", [first.id])
+    assert place.do("due", [first.id]) == set()
     assert [one.id for one in place.store.read_now(place.kept.waiting)] == [second.id]
 
 
 def test_a_second_delivery_is_dropped(place: Place) -> None:
     """By the platform's id, per channel, also over the turn of an epoch, also after the first was answered."""
-    place.do("answered", place.do("receive", said("satu")).id)
+    place.do("answered", [place.do("receive", said("satu")).id])
     assert place.do("receive", said("satu")) is None
     place.clock.forward(hours=23)
     assert place.do("receive", said("satu")) is None
@@ -198,7 +200,7 @@ def test_messages_wait_until_they_are_sent(place: Place) -> None:
     assert [(row.address, row.outbound) for row in rows] == [(ANI, first), (BUDI, Outbound((Span("tiga"),)))]
     place.do("tried", rows[0].id)
     assert [(row.address, row.attempts) for row in place.do("unsent", address=ANI)] == [(ANI, 1)]
-    place.do("done", rows[0].id, ANI, ["77", "78"])
+    place.do("done_all", [(rows[0], ["77", "78"])])
     assert place.do("unsent", address=ANI) == [] and place.do("traces", ANI) == ["77", "78"]
     place.do("drop", BUDI)
     assert [row.outbound.text for row in place.do("unsent")] == ["empat"]
@@ -207,10 +209,10 @@ def test_messages_wait_until_they_are_sent(place: Place) -> None:
 
 def test_traces_are_known_for_two_days_at_most(place: Place) -> None:
     """In order over an epoch's end, then forgotten; at once when asked."""
-    place.do("trace", ANI, ["1", "2"])
-    place.do("trace", BUDI, ["9"])
+    place.do("trace_all", [(ANI, ["1", "2"])])
+    place.do("trace_all", [(BUDI, ["9"])])
     place.clock.forward(hours=23)
-    place.do("trace", ANI, ["3"])
+    place.do("trace_all", [(ANI, ["3"])])
     assert sorted(place.do("traces", ANI)) == ["1", "2", "3"]
     place.clock.forward(hours=14)
     assert place.do("traces", ANI) == ["3"]
@@ -228,7 +230,7 @@ def fill(place: Place) -> None:
         place.spoken(address, answers={"what": {"text": "RAHASIA"}})
         place.do("keep_photo", address, mark * 16, b"\xff\xd8RAHASIA", FACTS)
         place.do("send", address, Outbound((Span("RAHASIA"),)))
-        place.do("trace", address, ["RAHASIA"])
+        place.do("trace_all", [(address, ["RAHASIA"])])
 
 
 def test_nothing_on_disk_names_anybody(place: Place) -> None:
@@ -258,6 +260,18 @@ def test_rows_that_were_swapped_flipped_or_cut_are_refused(place: Place, table: 
         place.change(table, key == one[names[table]], **{column: wrong})
         assert not readable(place, table, one)
         place.change(table, key == one[names[table]], **{column: one[column]})
+
+
+@pytest.mark.parametrize("table", [Inbox, Outbox])
+def test_messages_of_one_chat_cannot_change_places(place: Place, table: Any) -> None:
+    """Each is sealed for its own row: swapped, neither is shown."""
+    for number in ("1", "2"):
+        place.do("receive", said(number, ANI, number))
+        place.do("send", ANI, Outbound((Span(number),)))
+    one, other = place.rows(table)
+    place.change(table, table.id == one["id"], body=other["body"])
+    place.change(table, table.id == other["id"], body=one["body"])
+    assert not readable(place, table, one) and not readable(place, table, other)
 
 
 def readable(place: Place, table: Any, row: Any) -> bool:

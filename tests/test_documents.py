@@ -17,7 +17,9 @@ from PIL import Image
 from bot import web as public
 from bot.downloads import AT_MOST, Downloads
 from bot.handouts import CARDS_KEPT, Handouts
+from bot.health import Report
 from bot.main import papers_of
+from bot.templates import Pages
 from bot.texts import Texts
 from faq.calendar import Calendar
 from faq.entries import Entry, Sanction, load_entries
@@ -73,10 +75,10 @@ async def place() -> AsyncIterator[Place]:
     clock = Seconds()
     papers = replace(papers_of(TEXTS, b"k" * 32, Counts(), "https://netra.example"), downloads=Downloads("", clock))
     words = public.page_words(TEXTS)
-    handouts = Handouts(papers, ENTRIES, TEXTS, public.pages(), words)
+    handouts = Handouts(papers, ENTRIES, TEXTS, Pages(), words)
 
-    async def ready() -> dict[str, str]:
-        return {}
+    async def ready() -> Report:
+        return Report(True, {}, {}, {})
 
     async def statistics(_: str) -> list[public.Table]:
         return []
@@ -84,9 +86,7 @@ async def place() -> AsyncIterator[Place]:
     async def notices() -> list[str]:
         return []
 
-    app = public.application(
-        [], public.pages(), TEXTS, links=[], ready=ready, statistics=statistics, notices=notices, more=handouts.routes()
-    )
+    app = public.application([], Pages(), TEXTS, links=[], ready=ready, statistics=statistics, notices=notices, more=handouts.routes())
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -187,6 +187,28 @@ def test_a_photo_that_comes_with_the_words_is_not_lost(machine: Machine, talk: T
     assert heard_by_team(machine, code)[-1] == "satu lagi"
 
 
+@pytest.mark.parametrize("wish", ["Tulis pesan", "Merasa terancam"])
+def test_who_names_themselves_later_is_warned(machine: Machine, talk: Talk, code: str, wish: str) -> None:
+    """A NIP or a number in what is added is pointed out before it is sent; taken out, or sent as it is."""
+    for answer, kept in (("Hapus lalu kirim", False), ("Kirim apa adanya", True)):
+        talk.says(code).taps(wish).says("NIP saya 197504231998031002, hubungi 0812-3456-7890")
+        talk.is_asked("follow_up.identity")
+        assert "NIP" in talk.text and "nomor telepon" in talk.text
+        before = len(heard_by_team(machine, code))
+        talk.taps(answer).hears("follow_up.danger_kept" if wish == "Merasa terancam" else "follow_up.added")
+        words = heard_by_team(machine, code)
+        assert len(words) == before + 1 and ("197504231998031002" in words[-1], "0812-3456-7890" in words[-1]) == (kept, kept)
+
+
+def test_a_caption_is_read_for_names_too(machine: Machine, talk: Talk, code: str) -> None:
+    """What is written under a photo is looked at like all other words."""
+    talk.says(code).taps("Tambah foto").sends_photos(1, text="nama saya Budi Santoso").says("selesai").is_asked("follow_up.identity")
+    talk.taps("Hapus lalu kirim").hears("follow_up.added")
+    assert "Budi" not in heard_by_team(machine, code)[-1]
+    case = opened(machine, code)
+    assert case is not None and case.head["photos"] == 1
+
+
 def test_no_photo_after_all(machine: Machine, talk: Talk, code: str) -> None:
     """Nothing is sent to the team."""
     talk.says(code).taps("Tambah foto").says("selesai").is_asked("menu.wish")
@@ -203,11 +225,14 @@ def test_danger(machine: Machine, talk: Talk, code: str, words: str) -> None:
 
 @pytest.mark.parametrize("yes", ["ya", "Ya, hapus", "hapus", "1"])
 def test_withdraw(machine: Machine, talk: Talk, code: str, yes: str) -> None:
-    """After a second question everything of the case is gone, and its code unknown."""
+    """After a second question everything of the case is gone, and its code unknown; that it was its sender is on record."""
+    before = opened(machine, code)
     talk.says(code).taps("Tarik laporan").hears("follow_up.withdraw_sure").says(yes).hears("follow_up.withdrawn").is_asked("menu.wish")
     assert opened(machine, code) is None
     with machine.store.engine.connect() as connection:
         assert connection.execute(Case.__table__.select()).all() == []
+        (act,) = machine.desk.audit.acts(connection, action="tip_withdrawn")
+    assert before is not None and (act.actor, act.subject) == ("system", before.id.hex())
     talk.says(code).hears("follow_up.unknown")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("bot", "handlers", "faq", "storage", "panel")
-EVERYONE = {"bot.main", "bot.cli", "bot.__main__"}
+EVERYONE = {"bot.main", "bot.serve", "bot.cli", "bot.__main__"}
 """The wiring and the command line know everybody."""
 
 MAY: dict[str, tuple[str, ...]] = {
@@ -19,14 +19,15 @@ MAY: dict[str, tuple[str, ...]] = {
     "faq": ("faq", "bot.messages"),
     "storage": ("storage", "bot.messages"),
     "handlers": ("handlers", "bot.messages", "bot.chat", "bot.questions", "bot.turn", "bot.receipts", "faq", "storage"),
-    "bot.channels": ("bot.channels", "bot.messages", "bot.logs", "bot.metrics", "bot.pacer"),
+    "bot.channels": ("bot.channels", "bot.messages", "bot.logs", "bot.metrics", "bot.pacer", "bot.templates"),
     "panel": ("panel", "storage", "faq", "bot.messages"),
     "bot": ("bot", "storage"),
+    "bot.changes": ("bot", "storage", "faq"),
     "bot.documents": ("bot", "storage", "faq"),
     "bot.handouts": ("bot", "storage", "faq"),
 }
 """The longest name that fits a module decides what it may import; `bot` is the machine, which knows no conversation by name.
-Two of its parts draw papers (a pledge, a poster) from what the FAQ says."""
+Three of its parts write what the FAQ says: papers (a pledge, a poster), and reminders about answers that changed."""
 
 EXTRA = {"handlers": ("bot.texts", "bot.downloads", "bot.quotas", "bot.limits", "bot.broadcast"), "panel": ("bot.texts", "bot.broadcast")}
 """Small parts of the machine that conversations and the panel may use beside those."""

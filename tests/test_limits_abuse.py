@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
+import re
 import secrets
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from PIL import Image
 from bot.channels.limits import LIMITS
 from bot.messages import Address, Attachment, Inbound
 from bot.outbox import Sender
-from bot.quotas import PHOTOS_A_DAY, SURGE_SECONDS, SURGE_TIPS, TIPS_A_DAY, Quotas
+from bot.quotas import BURST, FULL_SECONDS, PER_MINUTE, PHOTOS_A_DAY, SURGE_SECONDS, SURGE_TIPS, TIPS_A_DAY, Quotas
 from bot.work import DISK_FLOOR, Worker
 from handlers.tip import SUMS
 from storage.evidence import Cleaner
@@ -63,6 +65,17 @@ def test_a_chat_is_not_named_in_memory() -> None:
         quotas.tip_sent(Address("whatsapp", "whatsapp:+628123456789"))
         names |= set(quotas._tips)
     assert len(names) == 2 and all(b"628" not in name for name in names)
+
+
+def test_thirty_messages_at_once_and_twenty_a_minute() -> None:
+    """Who floods waits, nobody else does; and who was silent for two minutes is not even counted any more."""
+    watch = Watch()
+    quotas = Quotas(watch)
+    assert [quotas.may_say(CHAT) for _ in range(BURST + 2)] == [True] * BURST + [False, False] and quotas.may_say(OTHER)
+    watch.now += 60
+    assert [quotas.may_say(CHAT) for _ in range(PER_MINUTE + 1)] == [True] * PER_MINUTE + [False]
+    watch.now += FULL_SECONDS + 1
+    assert quotas.may_say(OTHER) and len(quotas._said) == 1
 
 
 def test_a_surge_is_over_when_the_tips_are_old() -> None:
@@ -209,6 +222,23 @@ def test_a_photo_that_an_answer_names_is_not_taken_again(machine: Machine) -> No
     assert again == Attachment(refused="again")
 
 
+def test_photos_that_look_the_same_are_pointed_out(machine: Machine) -> None:
+    """The same scene in two sizes is kept twice, and said in the summary; two scenes are not."""
+
+    def scene(seed: int, size: tuple[int, int]) -> bytes:
+        out = io.BytesIO()
+        Image.frombytes("RGB", (9, 8), random.Random(seed).randbytes(216)).resize((360, 320)).resize(size).save(out, "JPEG")
+        return out.getvalue()
+
+    for second, alike in ((scene(1, (180, 160)), True), (scene(2, (180, 160)), False)):
+        talk = Talk(machine, CHAT.channel, f"two scenes {alike}")
+        talk.says("lapor").taps("Lainnya").taps("Tidak yakin").taps("Hari ini").says(WHAT).taps("Lewati")
+        both = asyncio.run(taken(machine, {"a": scene(1, (360, 320)), "b": second}))
+        talk._send(Inbound(talk.address, "album", attachments=tuple(both)))
+        talk.says("selesai").says("lewati").is_asked("tip.send")
+        assert (machine.texts.plain("id", "tip.photos_alike") in talk.text) is alike
+
+
 def test_below_the_disk_floor_photos_are_refused_with_the_reason(machine: Machine) -> None:
     """Text still comes in; a photo is refused before it is fetched."""
     (refused,) = asyncio.run(taken(machine, {"a": b""}, free=lambda: DISK_FLOOR - 1))
@@ -259,3 +289,17 @@ def test_every_refusal_is_said(machine: Machine, reason: str) -> None:
     talk.says("lapor").taps("Lainnya").taps("Tidak yakin").taps("Hari ini").says(WHAT).taps("Lewati").is_asked("tip.photos")
     talk.sends_file(reason).hears(f"errors.file_{reason}").is_asked("tip.photos")
     assert Path(machine.folder).exists()
+
+
+KINDS = ("kind", "large", "pixels", "moving", "broken", "video", "voice", "document", "sticker", "contact", "location", "other")
+
+
+@pytest.mark.parametrize("reason", KINDS)
+def test_a_refusal_says_what_to_do_and_that_nothing_was_kept(machine: Machine, reason: str) -> None:
+    """Whatever cannot be taken: what to send instead, and that it was not stored, in both languages."""
+    for language, instead, dropped in (
+        ("id", r"\b(?:[Kk]irim|[Tt]ulis|[Kk]etik|[Ff]oto)\b", "disimpan"),
+        ("en", r"\b(?:[Ss]end|[Ww]rite|[Tt]ype|photo)\b", "stored"),
+    ):
+        said = machine.texts.plain(language, f"errors.file_{reason}")
+        assert re.search(instead, said) and dropped in said, said

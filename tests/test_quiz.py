@@ -309,14 +309,16 @@ def test_small_numbers_are_hidden(machine: Machine) -> None:
     finish(20, "guru", "18.07", Given("sosmed", "sosmed.like-postingan", False), Given("uang", "uang.donasi-kampanye", True))
     finish(2, "warga", "19", Given("foto", "foto.pose-netral", True))
     finish(9, "", "", Given("sosmed", "sosmed.like-postingan", True))
+    finish(6, "guru", "32.73", Given("sosmed", "sosmed.like-postingan", True))
     figures = machine.store.read_now(quiz_figures)
-    assert figures.finished == 35
+    assert figures.finished == 41
     shown_roles = {cell.name: cell.number for cell in figures.by_role}
     assert shown_roles["warga"] is None and list(shown_roles.values()).count(None) >= 2
-    assert figures.topics[0] == Weak("sosmed", 33, 73) and figures.topics[-1] == Weak("foto", None, None)
+    assert figures.topics == (Weak("sosmed", 39, 62), Weak("foto", None, None), Weak("uang", None, None))
     assert figures.by_role_topic["guru"][0].name == "sosmed"
     assert figures.by_province_topic["18"][0] == Weak("sosmed", 24, 100)
     assert figures.by_province_topic["19"] == (Weak("foto", None, None),)
+    assert figures.by_province_topic["32"] == (Weak("sosmed", None, None),)
 
 
 # --- the certificate ----------------------------------------------------------------------------------------------------------------

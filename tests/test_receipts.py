@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.messages import Address, Inbound
-from bot.receipts import LOCKED_SECONDS, SESSION_SECONDS, WRONG_CODES, CodeSessions, LastGroups, find_code, readable
+from bot.receipts import LOCKED_SECONDS, QUEUE, SESSION_SECONDS, WRONG_CODES, CodeSessions, LastGroups, find_code, readable
 from storage.vault import Receipt, Receipts, damm, grouped, new_code
 from tests.nasty import NASTY
 
@@ -154,6 +156,16 @@ def test_a_session_ends_after_a_quarter_of_an_hour(sessions: CodeSessions, secon
     assert handle not in sessions._sessions
 
 
+def test_keys_of_a_session_that_is_over_leave_memory(sessions: CodeSessions, seconds: Seconds) -> None:
+    """With the next message of anybody, code or not, nothing of an old session is left."""
+    came(sessions, new_code())
+    came(sessions, new_code(), known=False)
+    seconds.now += max(SESSION_SECONDS, LOCKED_SECONDS) + 1
+    assert sessions._sessions and sessions._wrong
+    sessions.at_the_door(Inbound(THERE, "2", text="halo"))
+    assert not sessions._sessions and not sessions._wrong
+
+
 def test_wrong_codes_lock_one_chat_for_a_while(sessions: CodeSessions, seconds: Seconds) -> None:
     """The sixth is not even derived; other chats, and the same chat later, are not touched."""
     for _ in range(WRONG_CODES):
@@ -171,6 +183,33 @@ def test_right_codes_never_lock(sessions: CodeSessions) -> None:
     """Who looks often is not punished."""
     for _ in range(WRONG_CODES * 3):
         assert not sessions.locked(came(sessions, new_code(), known=True))
+
+
+def test_where_too_many_codes_wait_the_next_is_told_to_come_back(sessions: CodeSessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One code at a time, eight in the queue; who comes then is not tried and not locked, and the queue is free again later."""
+    gate, tried = threading.Event(), []
+
+    def slowly(hashed: bytes) -> Receipt:
+        gate.wait(10)
+        tried.append(hashed)
+        return Receipt(b"l" * 16, b"w" * 32)
+
+    monkeypatch.setattr(sessions.receipts, "derive", slowly)
+
+    async def crowd() -> list[str]:
+        handles = [sessions.at_the_door(Inbound(Address("web_chat", str(n)), str(n), text=new_code())).receipt for n in range(QUEUE + 3)]
+        runs = [asyncio.create_task(sessions.derive_in_turn(handle, HERE, lambda receipt: True)) for handle in handles]
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(*runs)
+        return handles
+
+    handles = asyncio.run(crowd())
+    assert [sessions.busy(handle) for handle in handles] == [False] * (QUEUE + 1) + [True, True] and len(tried) == QUEUE + 1
+    assert not sessions.needs_work(handles[-1]) and not sessions.locked(handles[-1]) and sessions.get(handles[-1]) is None
+    again = sessions.at_the_door(Inbound(HERE, "again", text=new_code())).receipt
+    asyncio.run(sessions.derive_in_turn(again, HERE, lambda receipt: True))
+    assert sessions.get(again) is not None
 
 
 def test_a_handle_that_is_unknown_is_no_fault(sessions: CodeSessions) -> None:

@@ -6,16 +6,18 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from storage.store import RETRIES, AlreadyRunning, Retry, Store, alive, pages
+from storage.store import RETRIES, AlreadyRunning, Joint, Part, Retry, Store, alive, pages
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -106,6 +108,110 @@ def test_a_bad_job_takes_nothing_with_it(store: Store) -> None:
     with pytest.raises(IntegrityError):
         jobs[2].result(10)
     assert numbers(store) == [1, 2]
+
+
+def gathered(store: Store, job: Joint[int, T], items: Sequence[int], other: Callable[[Connection], Any] | None = None) -> list[Any]:
+    """What comes of a joint job's items that wait together, behind another job if one is given."""
+
+    async def wait() -> list[Any]:
+        gate = Gate(store)
+        tasks = [asyncio.ensure_future(store.write_joint(job, item)) for item in items]
+        if other is not None:
+            tasks.insert(1, asyncio.ensure_future(store.write(other)))
+        await asyncio.sleep(0)
+        gate.open()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return asyncio.run(wait())
+
+
+class Together:
+    """A joint job that writes its items in one statement and notes how it was called."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[int]] = []
+
+    def __call__(self, connection: Connection, items: list[int]) -> list[int | BaseException]:
+        self.calls.append(list(items))
+        connection.execute(text("INSERT INTO word VALUES (:id, NULL)"), [{"id": item} for item in items])
+        return [ValueError("on purpose") if item < 0 else 2 * item for item in items]
+
+
+def test_joint_jobs_share_their_statements(store: Store) -> None:
+    """All that wait are one call, wherever they stand among other jobs; each gets its own result."""
+    together = Together()
+    first, other, second, bad = gathered(store, together, [1, 2, -3], say(50))
+    assert (first, other, second) == (2, 50, 4) and isinstance(bad, ValueError)
+    assert together.calls == [[1, 2, -3]]
+
+
+def test_joint_jobs_that_fail_together_are_tried_one_by_one(store: Store) -> None:
+    """One item that the database refuses costs the others nothing."""
+    store.write_now(say(2))
+    together = Together()
+    one, two, three = gathered(store, together, [1, 2, 3])
+    assert (one, three) == (2, 6) and isinstance(two, IntegrityError)
+    assert together.calls == [[1, 2, 3], [1], [2], [3]]
+    assert numbers(store) == [1, 2, 3]
+
+
+def test_a_joint_job_alone_in_its_batch_fails_whole(store: Store) -> None:
+    """Without others no savepoint is made: the transaction itself is undone."""
+
+    def half(connection: Connection, items: list[int]) -> list[int]:
+        say(items[0])(connection)
+        raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        asyncio.run(store.write_joint(half, 1))
+    assert numbers(store) == []
+
+
+def test_an_item_may_ask_for_another_try(store: Store) -> None:
+    """`Retry` in an item's place runs that item again, and no other."""
+    calls: list[list[int]] = []
+
+    def busy(connection: Connection, items: list[int]) -> list[int | BaseException]:
+        calls.append(list(items))
+        return [Retry() if item == 2 and len(calls) == 1 else item for item in items]
+
+    assert gathered(store, busy, [1, 2, 3]) == [1, 2, 3]
+    assert calls == [[1, 2, 3], [2]]
+
+
+def test_a_part_is_undone_without_the_others(store: Store) -> None:
+    """What one item wrote goes, what the others wrote stays; a part that wrote nothing costs nothing."""
+
+    def job(connection: Connection, items: list[int]) -> list[None]:
+        for item in items:
+            part = Part(connection)
+            if item != 4:
+                say(item)(part.writing())
+            if item == 2:
+                part.undo()
+            else:
+                part.keep()
+        return [None] * len(items)
+
+    assert gathered(store, job, [1, 2, 3, 4]) == [None] * 4
+    assert numbers(store) == [1, 3]
+
+
+def test_callers_on_a_loop_are_woken_after_the_commit(store: Store) -> None:
+    """`write` and `write_joint` give results and errors to their loop; one whose caller went away harms nobody."""
+    together = Together()
+
+    async def many() -> list[Any]:
+        gone = asyncio.ensure_future(store.write(say(7)))
+        found = await asyncio.gather(
+            *(store.write_joint(together, item) for item in (1, 2)), store.write(say(1)), store.write(say(5)), return_exceptions=True
+        )
+        gone.cancel()
+        return found
+
+    found = asyncio.run(many())
+    assert found[:2] == [2, 4] and isinstance(found[2], IntegrityError) and found[3] == 5
+    assert numbers(store) == [1, 2, 5, 7]
 
 
 def test_nothing_is_reported_before_it_is_durable(store: Store) -> None:

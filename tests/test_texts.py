@@ -51,8 +51,8 @@ def test_a_text_is_sound_in_both_languages(name: str) -> None:
         assert template.source.strip()
         assert not re.search(r"  |\t", template.source.replace("\n", " ").strip()) or "\n\n" in template.source
         for line in template.lines:
-            for run, style in line:
-                assert not style or "{their_" not in run
+            for _, fact, style in line.runs:
+                assert not style or not (fact or "").startswith("their_")
         if ".options." in f".{name}":
             label, _, detail = template.source.partition(" | ")
             assert 0 < len(label) <= LABEL and len(detail) <= DETAIL

@@ -330,7 +330,7 @@ def test_digits_of_a_code_are_no_numbers_of_choices(machine: Machine, talk: Talk
     walk(talk, (*TIP, "kirim"))
     if len(last) == 4:
         for handle in machine.last_groups._groups:
-            machine.last_groups._groups[handle] = last
+            machine.last_groups._groups[handle] = (last, 0.0)
         talk.says(last).hears("saved_code.right")
     else:
         assert talk.says(last).waiting == "menu.wish"
@@ -356,7 +356,10 @@ def test_cancelling_afterwards_does_not_sound_like_withdrawing(machine: Machine,
 def test_no_team_yet(machine: Machine, talk: Talk) -> None:
     """Where nobody could read it, the tip is not lost: the confirm waits, and works once there is a team."""
     machine.store.write_now(lambda connection: connection.execute(delete(Staff)))
+    machine.receipts.refill()
+    ready = len(machine.receipts._fresh)
     walk(talk, (*TIP, "kirim")).hears("tip.no_team").is_asked("tip.send")
+    assert len(machine.receipts._fresh) == ready, "a code was used up for nothing"
     machine.receiver("baru")
     talk.says("kirim").hears("tip.receipt")
 

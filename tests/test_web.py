@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from bot.channels import web_chat
 from bot.channels.web_chat import COOKIE
+from storage.counts import Counts
+from storage.practice import Practice
 from tests.postgres import fresh_database
 from tests.test_evidence import jpeg, saved
 from tests.whole import Person, Story, Whole, multipart
@@ -213,6 +219,24 @@ def test_a_flood_from_one_chat_is_slowed_and_nobody_else(whole: Whole, person: P
     assert Person(whole.public).request("GET", "/chat")[0] == 200
 
 
+def test_a_full_disk_is_said_and_costs_nothing_that_was_kept(whole: Whole, person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 with one sentence while nothing can be written; afterwards the conversation goes on where it was."""
+    person.says("lapor")
+    asked = person.text
+
+    def full(*_: object) -> None:
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(whole.netra.worker.conversations, "receive_all", full)
+        status, said = person.request("POST", "/api/chat", b'{"text": "3"}', kind=JSON)
+        assert status == 503 and "not kept" in said["error"]
+        status, page = person.request("POST", "/chat", form(text="3"), kind=FORM)
+        assert status == 503 and whole.netra.texts.plain("id", "web.unkept") in page
+    person.says("yang bukan pilihan")
+    assert asked.splitlines()[-1] in person.text
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     [
@@ -317,6 +341,17 @@ def test_the_whole_program_runs_on_postgresql(tmp_path: Path, postgres: str) -> 
         program.person.says(code)
         assert program.netra.texts.plain("id", "follow_up.state.new")[:20] in program.person.text
         assert not list((tmp_path / "data").glob("netra.db*"))
+
+
+def test_the_public_page_shows_pledges_and_hides_small_numbers(whole: Whole, person: Person) -> None:
+    """How many agreed, by role and province; a small number is hidden, and so is the one that would give it away."""
+    practice, month = Practice(Counts()), dt.date(2024, 11, 1)
+    for role, region, times in (("guru", "18.07", 41), ("pegawai", "32.73", 17), ("warga", "31.71", 2)):
+        for _ in range(times):
+            whole.netra.store.write_now(partial(practice.agreed, day=month, version="2026-1", role=role, region=region))
+    status, text = person.request("GET", "/statistik")
+    assert status == 200 and "Pakta" in text and ">60<" in text and ">41<" in text
+    assert "<td>17<" not in text and "<td>2</td>" not in text and "disembunyikan" in text
 
 
 def test_nothing_is_remembered_for_caches(person: Person) -> None:

@@ -24,12 +24,10 @@ from urllib.parse import urlsplit
 
 from bot.channels.web_chat import COOKIE
 from bot.main import Netra, build, running
+from bot.serve import bring_up_to_date
 from bot.settings import Settings
 from bot.texts import Texts
 from faq.match import Faq
-from storage.schema import migrate
-from storage.staff import add, ensure_first
-from storage.store import connect
 from tests.known_faq import KnownFaq
 
 T = TypeVar("T")
@@ -52,18 +50,16 @@ class Whole:
             "PORT": 0,
             "NETRA_PANEL_PORT": 0,
         }
-        self.settings = Settings.model_validate(known | settings)
+        self.settings = Settings(_env_file=None, **known | settings)
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
     def __enter__(self) -> Whole:
         self.folder.joinpath("data").mkdir(parents=True, exist_ok=True)
-        engine = connect(self.settings.url())
-        migrate(engine)
-        engine.dispose()
+        bring_up_to_date(self.settings)
         with patch.object(Faq, "load", KnownFaq):
             self.netra: Netra = build(self.settings)
-        self.first = self.netra.store.write_now(lambda connection: ensure_first(connection, self.settings.clock))
+        self.first = self.netra.store.write_now(self.netra.accounts.ensure_first)
         self._thread.start()
         self._running = running(self.netra)
         self.public, self.panel = self.run(self._running.__aenter__())
@@ -85,7 +81,7 @@ class Whole:
 
     def receiver(self, name: str = "penelaah") -> None:
         """One more account that tips are sealed to."""
-        self.netra.store.write_now(lambda connection: add(connection, name, ["reviewer"], "", PASSPHRASE))
+        self.netra.store.write_now(lambda connection: self.netra.accounts.add(connection, name, ["reviewer"], "", PASSPHRASE))
 
 
 class Person:

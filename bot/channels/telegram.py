@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -21,6 +23,8 @@ from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, Invali
 from yarl import URL
 
 from bot.channels import Receive
+from bot.channels.chat_pace import ChatPace
+from bot.channels.fetching import fetched
 from bot.channels.limits import LIMITS, FetchError, SendError, lay_out
 from bot.channels.telegram_http import (
     ANSWER_SECONDS,
@@ -49,14 +53,24 @@ PRESS_SECONDS = 3.0
 TIDY_SECONDS = 0.2
 """At most one old keyboard in so many seconds is taken away: the pace of sending does not count these requests."""
 BUSY_SECONDS = 3.0
-HELD_BACK = 100
-"""So many messages of one chat that sends too much wait for their turn while polling; what is above is passed over."""
+HELD_BACK, HELD_IN_ALL = 100, 5000
+"""So many messages of one chat that sends too much, and of all such chats, wait for their turn while polling; the rest is passed over."""
+PATIENT_TIMES, PATIENT_SECONDS = 5, 60.0
+"""So often, and so long each time, a reply waits here for a chat that is written to too fast; then the sender decides."""
+DOUBT_PAUSES = (0.5, 2.0)
+"""Seconds before a reply whose request was not answered is sent again."""
 DELETE_AT_ONCE = 100
+FORGET_PAUSES = (1.0, 3.0, 10.0)
+"""Seconds between attempts to delete messages: people were told that they will be gone."""
 NO_PREVIEW = json.dumps({"is_disabled": True})
 LONG_LABEL = 18
 """Two labels up to this length fit beside each other on a phone."""
 PENDING_MANY = 100
+DRAWN_KEPT = 4
+"""Messages to many whose drawing is kept: two broadcasts at a time, in two languages."""
 NEWS_SECONDS = 3600
+SECRET_SECONDS = 600.0
+"""So long a message with a receipt code stays in the chat, if it is not deleted before (facts: security design, 4.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +117,13 @@ class Telegram:
         self._receive: Receive | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._presses: dict[str, set[asyncio.Future[None]]] = {}
-        self._tidied = 0.0
+        self._tidied = self._told_to_wait = 0.0
+        self._pace = ChatPace()
+        self._kept_drawn: deque[tuple[Outbound, Sequence[str]]] = deque(maxlen=DRAWN_KEPT)
         self._partly: dict[str, tuple[Outbound, list[str]]] = {}
         self._busy = (busy,) if busy else ()
         self._held: dict[str, list[object]] = {}
+        self._held_in_all, self._passed_over = 0, False
         self._kept: set[int] = set()
 
     # --- life ------------------------------------------------------------------------------------------------------------------
@@ -260,12 +277,17 @@ class Telegram:
 
     def _hold(self, chat: str, update: object) -> None:
         """Keep an update of a chat that sends too much in memory: polling has no way to leave one chat's updates with the platform."""
-        held = self._held.get(chat)
-        if held is None:
-            self._held[chat] = [update]
+        held = self._held.get(chat, [])
+        if len(held) >= HELD_BACK or self._held_in_all >= HELD_IN_ALL:
+            if not self._passed_over:
+                log.warning("too many messages of busy chats, passed over", channel=self.name, held=self._held_in_all)
+            self._passed_over = True
+            return
+        held.append(update)
+        self._held_in_all += 1
+        if chat not in self._held:
+            self._held[chat] = held
             self._spawn(self._take_held(chat))
-        elif len(held) < HELD_BACK:
-            held.append(update)
 
     async def _take_held(self, chat: str) -> None:
         held = self._held[chat]
@@ -277,7 +299,9 @@ class Telegram:
                 log.debug("still held back", channel=self.name, error=type(error).__name__)
             else:
                 held.pop(0)
+                self._held_in_all -= 1
         del self._held[chat]
+        self._passed_over = self._passed_over and bool(self._held)
 
     async def _take(self, update: object) -> None:
         """Keep one update; what it raises means that it was not kept. A press of a button is confirmed once it is kept."""
@@ -310,7 +334,7 @@ class Telegram:
             self._confirmed(chat, confirmed)
         message = part(query, "message")
         now = time.monotonic()
-        if number(message, "date") and now - self._tidied >= TIDY_SECONDS:
+        if number(message, "date") and now - self._tidied >= TIDY_SECONDS and now >= self._told_to_wait:
             self._tidied = now
             await self._quietly(self._bot.edit_message_reply_markup(int(chat), number(message, "message_id")))
 
@@ -336,40 +360,66 @@ class Telegram:
 
         After an error that asks for another attempt the same message goes on after the texts that were sent.
         """
-        laid = lay_out(outbound, self.limits)
-        texts = [text for text in laid.texts if "".join(span.text for span in text).strip()]
+        texts = self._drawn(outbound)
         if presses := self._presses.get(address.chat):
             await asyncio.wait(set(presses), timeout=PRESS_SECONDS)
         before, sent = self._partly.pop(address.chat, (outbound, []))
         if before != outbound:
             sent = []
-        keyboard = _keyboard(laid.buttons) if laid.shown_as == "buttons" else ""
-        for index, text in enumerate(texts[len(sent) :], start=len(sent) + 1):
+        for text in texts[len(sent) :]:
             try:
-                sent.append(
-                    await self._send(
-                        address.chat,
-                        to_html(text, outbound.secret),
-                        keyboard if index == len(texts) else "",
-                        outbound.secret,
-                        outbound.paid,
-                    )
-                )
+                sent.append(await (self._send(address.chat, text) if outbound.many else self._reply(address.chat, text)))
             except SendError as error:
                 if error.again and sent:
                     self._partly[address.chat] = (outbound, sent)
                 raise
+        if outbound.secret:
+            self._spawn(self._vanish(address, list(sent)))
         return sent
 
-    async def _send(self, chat: str, text: str, keyboard: str, secret: bool, paid: bool) -> str:
+    async def _vanish(self, address: Address, message_ids: Sequence[str]) -> None:
+        """Delete a message with a receipt code after some minutes. It is not kept over a restart: then "hapus jejak" deletes it."""
+        await asyncio.sleep(SECRET_SECONDS)
+        with contextlib.suppress(SendError):
+            await self.forget(address, message_ids)
+
+    def _drawn(self, outbound: Outbound) -> Sequence[str]:
+        """The texts of a message as `sendMessage` takes them, encoded, without the chat; of a message to many the last ones are kept."""
+        for known, texts in self._kept_drawn:
+            if known is outbound:
+                return texts
+        laid = lay_out(outbound, self.limits)
+        shown = [text for text in laid.texts if "".join(span.text for span in text).strip()]
+        keyboard = _keyboard(laid.buttons) if laid.shown_as == "buttons" else ""
+        drawn = [_form(text, outbound, keyboard if index == len(shown) else "") for index, text in enumerate(shown, start=1)]
+        if outbound.many:
+            self._kept_drawn.append((outbound, drawn))
+        return drawn
+
+    async def _reply(self, chat: str, form: str) -> str:
+        """Send one text of a reply. A chat that is written to too fast waits here, so that the others need not.
+
+        A request that was not answered is repeated, since nobody can ask Telegram what became of it: a reply that is said twice harms
+        nobody, one that is lost leaves a person waiting. Messages to many are never repeated in doubt.
+        """
+        doubts = iter(DOUBT_PAUSES)
+        for _ in range(PATIENT_TIMES):
+            await self._pace.turn(chat)
+            try:
+                return await self._send(chat, form)
+            except SendError as error:
+                if error.trouble == "unknown_outcome" and (pause := next(doubts, None)) is not None:
+                    await asyncio.sleep(pause)
+                elif error.trouble != "throttled" or error.seconds > PATIENT_SECONDS or not self._pace.refused(chat, error.seconds):
+                    raise
+        return await self._send(chat, form)
+
+    async def _send(self, chat: str, form: str) -> str:
         for last in (False, True):
             try:
                 # By hand: the library's way costs half a millisecond a message, most of it for an answer that nobody reads.
-                parameters = {"chat_id": str(_chat_id(chat)), "text": text, "parse_mode": "HTML", "link_preview_options": NO_PREVIEW}
-                parameters |= {"protect_content": "true"} if secret else {}
-                parameters |= {"allow_paid_broadcast": "true"} if paid else {}
-                parameters |= {"reply_markup": keyboard} if keyboard else {}
-                message = await self._http.call(f"{self._methods}/sendMessage", parameters)
+                message = await self._http.call(f"{self._methods}/sendMessage", f"chat_id={_chat_id(chat)}&{form}")
+                self._pace.sent(chat)
                 return str(message["message_id"])
             except ChatMigrated as moved:
                 trouble = SendError("stopped", code="moved")
@@ -378,6 +428,8 @@ class Telegram:
                     break
             except (TelegramError, KeyError, TypeError, ValueError, AttributeError) as error:
                 trouble = send_error(error)
+                if trouble.trouble == "throttled":
+                    self._told_to_wait = time.monotonic() + trouble.seconds
                 break
         raise trouble  # out of the `except`: the library's errors stay inside
 
@@ -392,20 +444,27 @@ class Telegram:
                     await self._deleted(chat, [one])
 
     async def _deleted(self, chat: int, ids: Sequence[int]) -> bool:
-        """Whether the platform took the request; False when it refuses these messages."""
-        try:
-            return await self._bot.delete_messages(chat, ids)
-        except (TelegramError, KeyError, TypeError) as error:
-            trouble = send_error(error)
-        if trouble.trouble == "bad_request":
-            return False
-        raise trouble
+        """Whether the platform took the request; False when it refuses these messages. In doubt it is asked again: that does no harm."""
+        pauses = iter(FORGET_PAUSES)
+        while True:
+            try:
+                return await self._bot.delete_messages(chat, ids)
+            except (TelegramError, KeyError, TypeError) as error:
+                trouble = send_error(error)
+            if trouble.trouble == "bad_request":
+                return False
+            pause = next(pauses, None)
+            if pause is None or trouble.seconds > PATIENT_SECONDS or trouble.trouble not in ("down", "throttled", "unknown_outcome"):
+                raise trouble
+            await asyncio.sleep(max(pause, trouble.seconds))
 
     # --- files ------------------------------------------------------------------------------------------------------------------------
 
     async def fetch(self, attachment: Attachment) -> bytes:
         """The bytes of a photo, from the platform's own host alone. Raises `FetchError`: large, gone, down."""
-        file_id = attachment.source.partition(":")[2]
+        return await fetched(lambda: self._fetch(attachment.source.partition(":")[2]))
+
+    async def _fetch(self, file_id: str) -> bytes:
         try:
             known = await self._http.call(f"{self._methods}/getFile", {"file_id": file_id})
         except BadRequest as error:
@@ -454,7 +513,8 @@ class Telegram:
             return "telegram: the platform refuses TELEGRAM_TOKEN; copy it again from @BotFather"
         except TelegramError as error:
             return f"telegram: the Bot API does not answer as it should ({send_error(error)}); check the network and TELEGRAM_API_URL"
-        return self._webhook_trouble(known if isinstance(known, dict) else {})
+        wrong = self._http.clock.trouble()
+        return (f"telegram: {wrong}" if wrong else "") or self._webhook_trouble(known if isinstance(known, dict) else {})
 
     def _webhook_trouble(self, known: Json) -> str:
         url = words(known, "url")
@@ -472,7 +532,7 @@ class Telegram:
                 "telegram: the registered webhook is another address than NETRA_PUBLIC_URL; start Netra to register it, on one server alone"
             )
         failed = number(known, "last_error_date")
-        if failed and time.time() - failed < NEWS_SECONDS:
+        if failed and time.time() + self._http.clock.ahead.total_seconds() - failed < NEWS_SECONDS:
             return f"telegram: the last delivery to the webhook failed: {words(known, 'last_error_message')}"
         pending = number(known, "pending_update_count") or 0
         if pending > PENDING_MANY:
@@ -513,6 +573,14 @@ def to_html(spans: Sequence[Span], secret: bool = False) -> str:
         before, after = TAGS["hidden" if secret and span.style == "code" else span.style]
         pieces.append(before + span.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") + after)
     return "".join(pieces)
+
+
+def _form(spans: Sequence[Span], outbound: Outbound, keyboard: str) -> str:
+    parameters = {"text": to_html(spans, outbound.secret), "parse_mode": "HTML", "link_preview_options": NO_PREVIEW}
+    parameters |= {"protect_content": "true"} if outbound.secret else {}
+    parameters |= {"allow_paid_broadcast": "true"} if outbound.paid else {}
+    parameters |= {"reply_markup": keyboard} if keyboard else {}
+    return urlencode(parameters)
 
 
 def _keyboard(buttons: Sequence[Button]) -> str:

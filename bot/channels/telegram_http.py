@@ -24,6 +24,8 @@ from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, Invali
 from telegram.request import BaseRequest, RequestData
 from yarl import URL
 
+from bot.channels.clock import PlatformClock
+
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 15.0
 FINISH_SECONDS = 5.0
 """So long a stop waits for answers: a request that is cut off may have been done, and nobody would know."""
@@ -66,6 +68,7 @@ class AiohttpRequest(BaseRequest):
     """The library's request class over one aiohttp session, which is opened by the first request and belongs to its loop."""
 
     def __init__(self) -> None:
+        self.clock = PlatformClock()
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
         self._under_way: set[asyncio.Future[None]] = set()
@@ -101,9 +104,9 @@ class AiohttpRequest(BaseRequest):
         seconds = float(read_timeout) if isinstance(read_timeout, (int, float)) else ANSWER_SECONDS
         return 200, await self._exchange(method, url, request_data.json_parameters if request_data else {}, seconds)
 
-    async def call(self, url: str, parameters: Mapping[str, str], *, waits: float = 0.0) -> Any:
+    async def call(self, url: str, parameters: Mapping[str, str] | str, *, waits: float = 0.0) -> Any:
         """The plain result of one method, for what is read without the library's types; `waits` is how long the platform may take
-        on purpose. Raises `TelegramError`.
+        on purpose. The parameters may be encoded already, as one text. Raises `TelegramError`.
         """
         return self.parse_json_payload(await self._exchange("POST", url, parameters, waits + ANSWER_SECONDS))["result"]
 
@@ -127,9 +130,9 @@ class AiohttpRequest(BaseRequest):
             )
         return self._session
 
-    async def _exchange(self, method: str, url: str, parameters: Mapping[str, str], seconds: float) -> bytes:
+    async def _exchange(self, method: str, url: str, parameters: Mapping[str, str] | str, seconds: float) -> bytes:
         timeout = aiohttp.ClientTimeout(total=CONNECT_SECONDS + seconds, connect=CONNECT_SECONDS, sock_read=seconds)
-        body = urlencode(parameters).encode()
+        body = (parameters if isinstance(parameters, str) else urlencode(parameters)).encode()
         failure: TelegramError
         session = self.session()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -139,6 +142,7 @@ class AiohttpRequest(BaseRequest):
                 method, URL(url, encoded=True), data=body, headers=FORM, timeout=timeout, allow_redirects=False
             ) as response:
                 payload = await response.read()
+                self.clock.heard(response.headers.get("Date", ""))
                 status, pause = response.status, response.headers.get("Retry-After", "")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as error:
             failure = Unreached(type(error).__name__)

@@ -13,11 +13,12 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
-from jinja2 import Environment
 
 from bot.channels import Receive
 from bot.channels.limits import LIMITS, FetchError
+from bot.logs import log
 from bot.messages import Address, Attachment, Inbound, Outbound
+from bot.templates import Pages
 
 COOKIE = "netra_chat"
 PHOTO_BYTES, PHOTOS, TEXT_BYTES = 20 * 1000 * 1000, 10, 20_000
@@ -40,6 +41,10 @@ class _Form:
     too_large: int = 0
 
 
+class Unkept(Exception):
+    """A message could not be kept; what was said before still stands."""
+
+
 class WebChat:
     """Routes `/chat` and `/api/chat`."""
 
@@ -48,7 +53,7 @@ class WebChat:
 
     def __init__(
         self,
-        pages: Environment,
+        pages: Pages,
         words: Mapping[str, Mapping[str, str]],
         *,
         secure: bool,
@@ -110,6 +115,8 @@ class WebChat:
                 messages = await self._say(Inbound(address, secrets.token_hex(8), text="/menu", language=_language(request)))
             except self.busy:
                 return self._rendered(request, token, [], notice="busy", status=429)
+            except Unkept:
+                return self._rendered(request, token, [], notice="unkept", status=503)
         return self._rendered(request, token, messages)
 
     async def form(self, request: web.Request) -> web.StreamResponse:
@@ -126,6 +133,8 @@ class WebChat:
                 await self._say(inbound)
             except self.busy:
                 return self._rendered(request, token, [], notice="busy", status=429)
+            except Unkept:
+                return self._rendered(request, token, [], notice="unkept", status=503)
         response = web.HTTPSeeOther("/chat")
         self._set_cookie(response, token)
         raise response
@@ -148,6 +157,10 @@ class WebChat:
             raise web.HTTPTooManyRequests(
                 text=json.dumps({"error": "too many messages, wait a minute"}), content_type="application/json"
             ) from None
+        except Unkept:
+            raise web.HTTPServiceUnavailable(
+                text=json.dumps({"error": "the message was not kept, try again in a moment"}), content_type="application/json"
+            ) from None
         response = web.json_response({"messages": [as_json(message) for message in messages]})
         self._set_cookie(response, token)
         return response
@@ -158,6 +171,11 @@ class WebChat:
         assert self._talk is not None
         try:
             return await self._talk(inbound)
+        except self.busy:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was (a full disk, say): the person must learn that it is not kept
+            log.error("message not kept", channel=self.name, error=type(error).__name__)
+            raise Unkept from None
         finally:
             for item in inbound.attachments:
                 self._uploads.pop(item.source, None)

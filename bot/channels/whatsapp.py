@@ -21,8 +21,10 @@ from multidict import MultiDictProxy
 from yarl import URL
 
 from bot.channels import Receive
+from bot.channels.clock import WORTH_TELLING
+from bot.channels.fetching import fetched
 from bot.channels.limits import LIMITS, SendError, lay_out, length
-from bot.channels.twilio_rest import LIVE_API, LOOPBACK, TwilioRest, as_error
+from bot.channels.twilio_rest import LIVE_API, LOOPBACK, TwilioRest, as_error, trouble_of
 from bot.channels.whatsapp_erasures import DELAYS, Erasure, Erasures, Note, nowhere
 from bot.channels.whatsapp_templates import Synced, Templates, filled_in, shape_of, variables
 from bot.logs import log
@@ -41,14 +43,20 @@ OURS = re.compile(r"[0-9a-z]{2,16}\.\d{1,9}\.\d{1,4}|/[a-z_]{1,32}(?: [\w.:-]{1,
 """A token that we gave to a button: a conversation's, or a command. Other payloads (of templates made elsewhere) are read as text."""
 MEDIUM = re.compile(r"/Messages/([A-Za-z0-9]{2,64})/Media/([A-Za-z0-9]{2,64})(?:\.json)?$")
 MARKS = {"bold": "*", "italic": "_", "code": "```"}
-FATE_KNOWN = frozenset({"delivered", "read", "failed", "undelivered", "canceled"})
-ERASE_AFTER, ERASE_FETCHED_AFTER = 60.0, 300.0
-"""Twilio's copy goes when we have kept the message, but not at once: a photo that was fetched must have been cleaned and stored."""
+NOT_DELIVERED = frozenset({"failed", "undelivered"})
+FATE_KNOWN = NOT_DELIVERED | {"delivered", "read", "canceled"}
+ERASE_AFTER, ERASE_FETCHED_AFTER, ERASE_UNFETCHED_AFTER = 60.0, 300.0, 7200.0
+"""Twilio's copy goes when we have kept the message, but not at once: a photo that was fetched must have been cleaned and stored. One
+that was not fetched by then is refused (too many, disk full) or given up."""
 SWEEP_EVERY = 300.0
 SWEEP_SETTLE, SWEEP_OVERLAP, SWEEP_REACH = timedelta(seconds=60), timedelta(minutes=15), timedelta(hours=23)
 """A sweep leaves to the webhook what is younger than a minute, looks back over its last run, and never beyond what `receive` still
 knows to be a second delivery (24 h) or we could still answer."""
 SWEEP_PAGES = 50
+LOOK_AFTER, LOOK_BACK = 1.5, timedelta(seconds=5)
+"""A message whose request was not answered is looked for after so many seconds; its time at Twilio may be a little before ours."""
+SENT_KEPT = 5000
+"""The ids of so many messages are remembered, so that an earlier one with the same words is not taken for it."""
 SECOND = timedelta(seconds=1)
 """Twilio's times are whole seconds."""
 PROGRESS, PROGRESS_SECONDS, RECENT = 1000, 3600.0, 50_000
@@ -195,8 +203,10 @@ class WhatsApp:
         forget_erasure: Note = nowhere,
         erase_after: float = ERASE_AFTER,
         erase_fetched_after: float = ERASE_FETCHED_AFTER,
+        erase_unfetched_after: float = ERASE_UNFETCHED_AFTER,
         erase_delays: Sequence[float] = DELAYS,
         sweep_every: float = SWEEP_EVERY,
+        look_after: float = LOOK_AFTER,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.sender = sender if sender.startswith(PREFIX) or not sender else PREFIX + sender
@@ -210,10 +220,12 @@ class WhatsApp:
         self._validators: list[RequestValidator] = []
         self._list_button, self._on_status = list_button, on_status
         self._erase_after, self._erase_fetched_after = erase_after, erase_fetched_after
-        self._sweep_every, self._now = sweep_every, now
+        self._erase_unfetched_after = erase_unfetched_after
+        self._sweep_every, self._look_after, self._now = sweep_every, look_after, now
         self._receive: Receive | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._recent: OrderedDict[str, None] = OrderedDict()
+        self._sent: OrderedDict[str, None] = OrderedDict()
         self._progress: OrderedDict[tuple[Address, Outbound], tuple[float, list[str]]] = OrderedDict()
 
     def routes(self) -> Sequence[web.RouteDef]:
@@ -258,9 +270,11 @@ class WhatsApp:
         self._recent[inbound.platform_id] = None
         if len(self._recent) > RECENT:
             self._recent.popitem(last=False)
-        if not any(attachment.source for attachment in inbound.attachments):
-            # One with photos has to stay until they are fetched.
-            await self.erasures.later(Erasure(inbound.message_id), self._erase_after)
+        photos = any(attachment.source for attachment in inbound.attachments)
+        # One with photos has to stay until they are fetched, which says it again; but those that nobody wants are deleted as well.
+        await self.erasures.later(
+            Erasure(inbound.message_id, media_of(inbound)), self._erase_unfetched_after if photos else self._erase_after
+        )
 
     async def _status_came(self, request: web.Request) -> web.Response:
         form = await self._verified(request)
@@ -269,6 +283,8 @@ class WhatsApp:
         try:
             if sid and status and self._on_status is not None:
                 await self._on_status(sid, status, form.get("ErrorCode", ""))
+            if status in NOT_DELIVERED and self._receive is not None and (gone := _gone(form, sid)) is not None:
+                await self._receive(gone)
             if status in FATE_KNOWN:
                 await self.erasures.later(Erasure(sid), self._erase_after)
         except Exception as error:  # noqa: BLE001 - as above
@@ -346,29 +362,60 @@ class WhatsApp:
         shape = shape_of(part.text, part.buttons) if part.buttons else None
         sid = await self.templates.sid(shape) if shape is not None else ""
         if shape is None or not sid:
-            return await self._post(address, {"Body": part.text})
+            return await self._post(address, {"Body": part.text}, part.text)
         words = variables(shape, part.text, part.buttons, self._list_button)
         try:
-            return await self._post(address, {"ContentSid": sid, "ContentVariables": words})
+            return await self._post(address, {"ContentSid": sid, "ContentVariables": words}, part.text)
         except SendError as error:
             if error.trouble != "bad_request":
                 raise
             # Refused, so certainly not sent; the numbers in the text do the same without the template.
-            found = await self._post(address, {"Body": part.text})
+            found = await self._post(address, {"Body": part.text}, part.text)
             self.templates.refused(shape, error.code)
             log.warning("template refused", channel=NAME, shape=shape.name, code=error.code)
             return found
 
-    async def _post(self, address: Address, what: Mapping[str, str]) -> str:
+    async def _post(self, address: Address, what: Mapping[str, str], text: str = "") -> str:
+        """Send one request; Twilio's id of the message. With its `text` a request without an answer is looked for at Twilio."""
         form = {"From": self.sender, "To": address.chat, **what}
         if callback := self._callback():
             form["StatusCallback"] = callback
-        answer = await self.rest.call("POST", f"{self.rest.account_url}/Messages.json", form=form)
-        sid = str(answer.data.get("sid") or "")
-        lost = answer.data.get("status") in ("failed", "undelivered") and answer.code
-        if not answer.well or not sid or lost:
-            raise as_error(answer, self._now())
+        begun = self._there()
+        try:
+            answer = await self.rest.call("POST", f"{self.rest.account_url}/Messages.json", form=form)
+            sid = str(answer.data.get("sid") or "")
+            lost = answer.data.get("status") in ("failed", "undelivered") and answer.code
+            if not answer.well or not sid or lost:
+                raise as_error(answer, self._there())
+        except SendError as error:
+            if error.trouble != "unknown_outcome" or not text:
+                raise
+            sid = await self._found(address, "" if "ContentSid" in what else text, begun, error)
+        self._sent[sid] = None
+        if len(self._sent) > SENT_KEPT:
+            self._sent.popitem(last=False)
         return sid
+
+    async def _found(self, address: Address, text: str, begun: datetime, doubt: SendError) -> str:
+        """The id of the message that a request without an answer made; raises `down` when there is none, so that it may be repeated.
+
+        Twilio may list what a template made with other words than ours: then any message to the chat that we did not know of is it.
+        """
+        await asyncio.sleep(self._look_after)
+        query = urlencode({"To": address.chat, "From": self.sender, "PageSize": "50"})
+        try:
+            answer = await self.rest.call("GET", f"{self.rest.account_url}/Messages.json?{query}")
+        except SendError:
+            raise doubt from None
+        listed = answer.data.get("messages")
+        if not answer.well or not isinstance(listed, list):
+            raise doubt
+        for item in listed:
+            sid, made = str(item.get("sid") or ""), _date(item.get("date_created"))
+            new = sid not in self._sent and made is not None and made >= begun - LOOK_BACK
+            if new and item.get("direction") != "inbound" and (not text or text.split() == str(item.get("body") or "").split()):
+                return sid
+        raise SendError("down", code=f"not there after {doubt.code}")
 
     def _callback(self) -> str:
         """Where Twilio reports a message's fate; nowhere when it could not reach us there, which it would refuse."""
@@ -389,7 +436,7 @@ class WhatsApp:
 
         Twilio's copy is deleted some minutes later, when this process has long stored the photo; `clean_up` does it at once.
         """
-        found = await self.rest.download(attachment.source, self.media_hosts)
+        found = await fetched(lambda: self.rest.download(attachment.source, self.media_hosts))
         if (named := MEDIUM.search(urlsplit(attachment.source).path)) is not None:
             await self.erasures.later(Erasure(named[1], (named[2],)), self._erase_fetched_after)
         return found
@@ -397,6 +444,10 @@ class WhatsApp:
     async def clean_up(self, message_sid: str, media_sids: Sequence[str] = ()) -> None:
         """Delete a message and its media at Twilio, when everything of it is stored; what fails is tried again later."""
         await self.erasures.erase(Erasure(message_sid, tuple(media_sids)))
+
+    async def delete_soon(self, message_sid: str, media_sids: Sequence[str] = ()) -> None:
+        """Take up a deletion that was remembered: not at once, since a turn that a crash took away may still need the photo."""
+        await self.erasures.later(Erasure(message_sid, tuple(media_sids)), self._erase_fetched_after if media_sids else self._erase_after)
 
     # --- missed messages ------------------------------------------------------------------------------------------------------------
 
@@ -411,7 +462,7 @@ class WhatsApp:
         for _ in range(SWEEP_PAGES):
             answer = await self.rest.call("GET", url)
             if not answer.well:
-                raise as_error(answer, self._now())
+                raise as_error(answer, self._there())
             for item in answer.data.get("messages") or ():
                 sent = _date(item.get("date_sent") or item.get("date_created"))
                 if item.get("direction") == "inbound" and sent is not None and since - SECOND <= sent and (until is None or sent <= until):
@@ -433,7 +484,7 @@ class WhatsApp:
     async def _listed_media(self, sid: str) -> dict[str, str]:
         answer = await self.rest.call("GET", f"{self.rest.account_url}/Messages/{sid}/Media.json")
         if not answer.well:
-            raise as_error(answer, self._now())
+            raise as_error(answer, self._there())
         form: dict[str, str] = {}
         for number, item in enumerate(answer.data.get("media_list") or ()):
             form[f"MediaUrl{number}"] = f"{self.rest.account_url}/Messages/{sid}/Media/{item.get('sid')}"
@@ -441,16 +492,22 @@ class WhatsApp:
         return form
 
     async def _keep_sweeping(self) -> None:
-        since = self._now() - SWEEP_REACH
+        since = self._there() - SWEEP_REACH
         while True:
-            begun = self._now()
+            begun, ahead = self._there(), self.rest.clock.ahead
             try:
                 if await self._swept(since, begun - SWEEP_SETTLE):
                     since = begun - SWEEP_OVERLAP
             except SendError as error:
                 log.warning("sweep failed", channel=NAME, trouble=error.trouble, code=error.code)
+            if abs(self.rest.clock.ahead - ahead) > WORTH_TELLING:
+                since = self._there() - SWEEP_REACH  # what was asked for was another time than was meant
             await asyncio.sleep(self._sweep_every)
-            since = max(since, self._now() - SWEEP_REACH)
+            since = max(since, self._there() - SWEEP_REACH)
+
+    def _there(self) -> datetime:
+        """What time it is at Twilio: messages are listed by its clock."""
+        return self._now() + self.rest.clock.ahead
 
     async def _swept(self, since: datetime, until: datetime) -> bool:
         """Receive what was missed; False when something could not be kept, so that the next sweep looks for it again."""
@@ -485,6 +542,8 @@ class WhatsApp:
             return f"Twilio answers {answer.status}: see status.twilio.com"
         if answer.data.get("status", "active") != "active":
             return f"the Twilio account is {answer.data['status']}: see the Twilio console"
+        if wrong := self.rest.clock.trouble():
+            return wrong
         public = urlsplit(self.public_url)
         if not public.hostname or "_" in public.hostname or (public.scheme != "https" and public.hostname not in LOOPBACK):
             return f"NETRA_PUBLIC_URL must be https and reachable: Twilio posts to <public address>{WEBHOOK}#rc=3&rp=all"
@@ -509,6 +568,14 @@ async def _body(request: web.Request) -> bytes:
     except web.RequestPayloadError:
         raise web.HTTPBadRequest from None
     return bytes(found)
+
+
+def _gone(form: Mapping[str, str], sid: str) -> Inbound | None:
+    """The news that a person cannot be written to any more, when a message's fate says so: blocked, opted out, not on WhatsApp."""
+    code, to = form.get("ErrorCode", ""), form.get("To", "")
+    if not code.isdecimal() or trouble_of(int(code)) != "stopped" or not to.startswith(PREFIX):
+        return None
+    return Inbound(Address(NAME, to), platform_id=f"{sid}.fate", control="stopped")
 
 
 def _addresses(url: str) -> tuple[str, str]:

@@ -149,7 +149,7 @@ GOOD: list[dict[str, object]] = [
     {},
     {"telegram": {"id": "Selengkapnya: https://www.bawaslu.go.id/netralitas?x=1 atau kpu.go.id"}},
     {"telegram": {"id": "Mulai pukul 08.00 WIB, s.d. 10.30. Hemat 2.5 persen."}},
-    {"whatsapp": {"id": OnWhatsApp(TEMPLATE, "Yth. {{1}}, besok {{2}} ya.", ("Bapak/Ibu", "masa tenang"))}},
+    {"whatsapp": {"id": OnWhatsApp(TEMPLATE, "Yth. {{1}}, besok {{2}}. Balas BERHENTI untuk berhenti.", ("Bapak/Ibu", "masa tenang"))}},
 ]
 BAD: list[tuple[str, dict[str, object]]] = [
     ("title", {"title": " "}),
@@ -180,6 +180,7 @@ BAD: list[tuple[str, dict[str, object]]] = [
     ("template_variables", {"whatsapp": {"id": OnWhatsApp(TEMPLATE, "Besok {{1}} {{2}} ya.", ("a", "b"))}}),
     ("template_values", {"whatsapp": {"id": OnWhatsApp(TEMPLATE, "Besok {{1}} ya.", ())}}),
     ("template_values", {"whatsapp": {"id": OnWhatsApp(TEMPLATE, "Besok {{1}} ya.", ("a\nb",))}}),
+    ("template_stop", {"whatsapp": {"id": OnWhatsApp(TEMPLATE, "Besok {{1}} ya.", ("masa tenang",))}}),
     ("template_long", {"whatsapp": {"id": OnWhatsApp(TEMPLATE, "Besok {{1}} ya.", ("x" * 1024,))}}),
 ]
 
@@ -237,7 +238,9 @@ def test_audience_is_counted_with_reasons(office: Office) -> None:
     words = office.draft(audience=Audience(), whatsapp={"id": OnWhatsApp(session="Besok.")})
     counted = office.store.read_now(lambda connection: office.broadcasts.count(connection, words))
     assert counted.excluded == {"kind": 2, "window": 5}
-    few = office.draft(audience=Audience(channels=("whatsapp",)), whatsapp={"id": OnWhatsApp(TEMPLATE, "Besok.")}, templates_at_most=2)
+    few = office.draft(
+        audience=Audience(channels=("whatsapp",)), whatsapp={"id": OnWhatsApp(TEMPLATE, "Besok. Ketik STOP.")}, templates_at_most=2
+    )
     counted = office.store.read_now(lambda connection: office.broadcasts.count(connection, few))
     assert (counted.reached, counted.excluded["budget"]) == ({"whatsapp": 2}, 3)
 

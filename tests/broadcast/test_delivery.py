@@ -19,7 +19,7 @@ from storage.staff import add
 from tests.broadcast.conftest import DAY, TEXT, Office
 
 pytestmark = pytest.mark.anyio
-TEMPLATE = OnWhatsApp(template="HX" + "0" * 32, wording="Halo, {{1}} adalah masa tenang.", values=("besok",))
+TEMPLATE = OnWhatsApp(template="HX" + "0" * 32, wording="Halo, {{1}} adalah masa tenang. BERHENTI untuk berhenti.", values=("besok",))
 
 
 async def test_everybody_gets_it_once(office: Office) -> None:
@@ -287,7 +287,7 @@ async def test_whatsapp_template_or_words(office: Office) -> None:
     await office.run(number)
     by_chat = {address.chat: outbound for address, outbound in office.whatsapp.sent}
     assert by_chat[old[0].chat].template == (TEMPLATE.template, "besok")
-    assert by_chat[old[0].chat].text == "Halo, besok adalah masa tenang."
+    assert by_chat[old[0].chat].text == "Halo, besok adalah masa tenang. BERHENTI untuk berhenti."
     assert by_chat[fresh[0].chat].template == ()
     assert office.results(number).counts == {("whatsapp", "sent", "template"): 2, ("whatsapp", "sent", "session"): 1}
     office.clock.forward(hours=2)

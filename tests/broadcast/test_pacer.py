@@ -28,7 +28,7 @@ STEPS = st.lists(
 
 
 def used(pacer: Pacer, time: Time, steps: list[Step]) -> tuple[list[float], list[tuple[float, float]]]:
-    """The moments at which messages were sent, by a sender that wakes up late now and then, and the pauses."""
+    """The moments at which bulk messages were sent, by a sender that wakes up late now and then, and the pauses."""
     sent: list[float] = []
     pauses: list[tuple[float, float]] = []
     for action, much in steps:
@@ -41,11 +41,8 @@ def used(pacer: Pacer, time: Time, steps: list[Step]) -> tuple[list[float], list
             while delay := pacer.spare():
                 time.now += delay + much
             sent.append(time.now)
-        else:
-            slot = pacer.reserve()
-            time.now = max(time.now, slot) + much
-            if not pacer.missed(slot):
-                sent.append(time.now)
+        elif not pacer.paused:
+            asyncio.run(pacer.reply())
     return sent, pauses
 
 
@@ -79,28 +76,31 @@ def test_steady_rate_reaches_the_margin(rate: int) -> None:
     assert MARGIN >= 0.98
 
 
-async def test_replies_go_first() -> None:
-    """Bulk messages take only slots that no reply has reserved."""
+def test_a_standstill_is_made_up_for() -> None:
+    """A sender held up for 100 ms in every second reaches the rate all the same; who was idle does not hurry."""
+    time = Time()
+    pacer = Pacer(1000, monotonic=time)
+    sent, _ = used(pacer, time, [*[("bulk", 0.0)] * 1000, ("idle", 0.1)] * 20)
+    assert (len(sent) - 1) / (sent[-1] - sent[0]) >= 0.98 * 1000
+    time.now += 60
+    begun = time.now
+    sent, _ = used(pacer, time, [("bulk", 0.0)] * 500)
+    assert (len(sent) - 1) / (sent[-1] - begun) <= 1000
+
+
+async def test_replies_pass_and_bulk_gives_up_their_slots() -> None:
+    """A reply waits for nothing but a pause; each takes one slot from the bulk behind it."""
     time = Time()
     pacer = Pacer(10, monotonic=time, sleep=time.sleep)
-    order: list[str] = []
-
-    async def bulk() -> None:
-        for _ in range(5):
-            assert await pacer.wait_behind(longest=1.0)
-            order.append("bulk")
-
-    async def replies() -> None:
-        for _ in range(5):
-            await pacer.wait()
-            order.append("reply")
-
-    await pacer.wait()
-    slots = [pacer.reserve() for _ in range(3)]
-    assert pacer.spare() >= slots[-1] - time.now
-    await asyncio.gather(replies(), bulk())
-    assert order[:3].count("reply") >= 2
-    assert len(order) == 10
+    assert await pacer.wait_behind(longest=1.0)
+    begun = time.now
+    for _ in range(3):
+        await pacer.reply()
+    assert time.now == begun
+    assert pacer.spare() == pytest.approx(4 * pacer.interval)
+    pacer.pause(2.0)
+    await pacer.reply()
+    assert time.now == pytest.approx(begun + 2.0)
 
 
 async def test_long_pause_gives_bulk_back() -> None:

@@ -83,6 +83,17 @@ def test_written_by_one_approved_by_another(machine: Machine) -> None:
     assert (found.written_by, found.approved_by) == ("rina", "budi")
 
 
+def test_in_production_a_chat_approves_nothing(machine: Machine) -> None:
+    """Whoever has to use a security key approves, resumes and releases in the panel; a code in a chat is never taken."""
+    rina, budi = staff(machine, "rina", "broadcaster"), staff(machine, "budi", "approver")
+    drafted(rina)
+    budi.says("/siaran").taps("1. Masa tenang").taps("Setujui").is_asked("broadcast.code")
+    machine.desk.accounts.practice = False
+    budi.says(code(machine)).hears("broadcast.refused.key_in_panel")
+    budi.says("/siaran").taps("1. Masa tenang").taps("Setujui").hears("broadcast.refused.key_in_panel")
+    assert state(machine) == "proposed"
+
+
 def test_change_between_look_and_code(machine: Machine) -> None:
     """What was changed after it was shown is not approved."""
     rina, budi = staff(machine, "rina", "broadcaster"), staff(machine, "budi", "approver")

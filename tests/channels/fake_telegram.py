@@ -215,6 +215,9 @@ class FakeTelegram:
         self.retry_seconds = 0.05
         self.per_second = 0
         """Messages that the bot may send in a second; 0: any number."""
+        self.chat_burst = 0
+        """Messages that the bot may send to one chat at once, and then one a second; 0: any number."""
+        self._chat_left: dict[int, tuple[float, float]] = {}
         self.changed = asyncio.Condition()
         self.now: Callable[[], float] = time.time
         self.queries: dict[str, bool] = {}
@@ -409,7 +412,7 @@ class FakeTelegram:
             if method not in METHODS:
                 raise Refusal(404, "Not Found")
             parameters = self._checked(method, await _sent(request))
-            self._limit(method)
+            self._limit(method, parameters)
             handler: Callable[[Json], Any] = getattr(self, "_" + re.sub(r"[A-Z]", lambda match: "_" + match[0].lower(), method))
             result = handler(parameters)
             if asyncio.iscoroutine(result):
@@ -476,10 +479,19 @@ class FakeTelegram:
                 raise Refusal(400, f"Bad Request: parameter {name} is required")
         return checked
 
-    def _limit(self, method: str) -> None:
-        if not self.per_second or method not in ("sendMessage", "editMessageText"):
+    def _limit(self, method: str, parameters: Json) -> None:
+        if method not in ("sendMessage", "editMessageText"):
             return
         now = time.monotonic()
+        if self.chat_burst:
+            left, at = self._chat_left.get(parameters["chat_id"], (float(self.chat_burst), now))
+            left = min(float(self.chat_burst), left + now - at)
+            if left < 1:
+                self._chat_left[parameters["chat_id"]] = left, now
+                raise Refusal(429, "Too Many Requests: retry after 1", retry_after=1)
+            self._chat_left[parameters["chat_id"]] = left - 1, now
+        if not self.per_second:
+            return
         while self._sent_at and now - self._sent_at[0] >= 1.0:
             self._sent_at.popleft()
         if len(self._sent_at) >= self.per_second:

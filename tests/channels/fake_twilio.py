@@ -176,6 +176,8 @@ class FakeTwilio:
         self.people: dict[str, Person] = {}
         self.refusals: list[Refused] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.raw: list[tuple[str, str, str, bytes]] = []
+        """Every request as it came: method, path with its query, content type, body."""
         self.webhooks: list[Webhook] = []
         self.faults: deque[Fault] = deque()
         self.leaks: list[str] = []
@@ -217,7 +219,7 @@ class FakeTwilio:
         storage = web.Application()
         storage.add_routes([web.get("/{medium}", self._stored)])
         self.url, self.storage_url = await self._listen(api), await self._listen(storage)
-        self._http = aiohttp.ClientSession()
+        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
     async def _listen(self, app: web.Application) -> str:
         runner = web.AppRunner(app, access_log=None)
@@ -296,7 +298,7 @@ class FakeTwilio:
 
     def _api(self, act: Callable[[web.Request, dict[str, str]], Awaitable[web.StreamResponse]]) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.StreamResponse:
-            await request.read()
+            self.raw.append((request.method, request.raw_path, request.headers.get("Content-Type", ""), await request.read()))
             fault = self._fault(request)
             if fault is not None and fault.delay:
                 await asyncio.sleep(fault.delay)
@@ -314,6 +316,7 @@ class FakeTwilio:
             except Refused as refused:
                 self.refusals.append(refused)
                 answer = web.json_response(_error(refused.status, refused.code, refused.why), status=refused.status)
+            answer.headers["Date"] = format_datetime(self.now, usegmt=True)
             return _cut(request) if fault is not None and fault.drop else answer
 
         return handle

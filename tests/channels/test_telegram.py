@@ -11,6 +11,7 @@ import socket
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -19,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from telegram import Bot, Update
 
-from bot.channels import Channel, telegram, telegram_http
+from bot.channels import Channel, fetching, telegram, telegram_http
 from bot.channels.limits import FetchError, SendError
 from bot.channels.telegram import Telegram, Welcome
 from bot.channels.telegram_updates import UPDATES, read_update
@@ -49,6 +50,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telegram, "PAUSES", (0.02, 0.05))
     monkeypatch.setattr(telegram, "BUSY_SECONDS", 0.05)
     monkeypatch.setattr(telegram, "TIDY_SECONDS", 0.0)
+    monkeypatch.setattr(telegram, "FORGET_PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(telegram, "DOUBT_PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(fetching, "PAUSES", (0.01, 0.01))
 
 
 @pytest.fixture
@@ -251,6 +255,31 @@ async def test_chat_that_sends_too_much_holds_up_nobody_else(fake: FakeTelegram,
     assert door.texts(4001) == ["0", "1", "2", "3"]
 
 
+async def test_what_polling_holds_back_is_bounded(
+    fake: FakeTelegram, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of chats that send too much so many messages wait in memory, the rest is passed over with one line; all others are served."""
+    monkeypatch.setattr(telegram, "HELD_IN_ALL", 5)
+    monkeypatch.setattr(telegram, "BUSY_SECONDS", 0.2)
+    door = Door()
+    door.fails["4001"] = [Busy() for _ in range(4)]
+    door.fails["4003"] = [Busy() for _ in range(4)]
+    async with channel(fake, "polling", door, busy=Busy) as made:
+        fake.hold()
+        for number in range(4):
+            fake.person(4001).says(f"{number}")
+        for number in range(4):
+            fake.person(4003).says(f"{number}")
+        fake.release()
+        await fake.person(4002).says("halo")
+        assert door.texts(4002) == ["halo"]
+        await door.keeps(6)
+        assert made._held_in_all == 0
+    assert len(door.texts(4001)) + len(door.texts(4003)) == 5
+    assert door.texts(4001) == sorted(door.texts(4001))
+    assert capsys.readouterr().out.count("passed over") == 1
+
+
 async def test_chat_that_sends_too_much_is_told_apart_from_a_fault(fake: FakeTelegram) -> None:
     """The webhook answers 429 with a pause to one and 500 to the other."""
     door = Door()
@@ -445,6 +474,21 @@ async def test_answer_does_not_wait_long_for_a_confirmation_that_hangs(fake: Fak
         await siti.taps("Ya")
         assert await made.send(SITI, HELLO)
         fake.release_hangs()
+
+
+async def test_told_to_wait_only_what_must_be_is_asked(fake: FakeTelegram) -> None:
+    """After a 429 a press is confirmed, which cannot wait, but no old keyboard is taken away until the pause is over."""
+    async with channel(fake) as made:
+        person = fake.person(4001)
+        await person.says("halo")
+        await made.send(SITI, ASKED)
+        fake.fail("sendMessage", Fault("status", 429, "Too Many Requests: retry after 3", {"retry_after": 3}))
+        with pytest.raises(SendError, match="throttled"):
+            await made.send(SITI, replace(HELLO, many=True))
+        await person.taps("Ya")
+        await fake.until(lambda: fake.called("answerCallbackQuery"))
+        await asyncio.gather(*made._tasks)
+    assert fake.called("editMessageReplyMarkup") == []
 
 
 async def test_press_that_is_not_kept_is_not_confirmed(fake: FakeTelegram) -> None:
@@ -673,13 +717,25 @@ async def test_what_goes_wrong_has_a_name(
     """Each fault of the platform or of the way to it is one of the closed list, and holds nothing of the message."""
     monkeypatch.setattr(telegram_http, "ANSWER_SECONDS", 0.3)
     async with sender(fake) as made:
-        fake.fail("sendMessage", fault)
+        fake.fail("sendMessage", *[fault] * (3 if trouble == "unknown_outcome" else 1))
         with pytest.raises(SendError) as caught:
             await made.send(SITI, HELLO)
         fake.release_hangs()
         assert (caught.value.trouble, caught.value.seconds) == (trouble, seconds)
         assert "rahasia" not in str(caught.value)
         assert await made.send(SITI, HELLO)
+
+
+@pytest.mark.parametrize("kind", ["reset", "drop", "half"])
+async def test_reply_in_doubt_is_said_again(fake: FakeTelegram, kind: Any) -> None:
+    """Not lost when nothing was done, twice at worst when it was; a message to many is never repeated."""
+    async with sender(fake) as made:
+        fake.fail("sendMessage", Fault(kind))
+        assert await made.send(SITI, HELLO)
+        assert len(fake.person(4001).sees()) == (1 if kind == "reset" else 2)
+        fake.fail("sendMessage", Fault(kind))
+        with pytest.raises(SendError, match="unknown_outcome"):
+            await made.send(SITI, replace(HELLO, many=True))
 
 
 async def test_platform_that_cannot_be_reached_is_down() -> None:
@@ -751,7 +807,7 @@ LONG = Outbound((Span("\n\n".join(f"Bagian {number}. " + "kata " * 300 for numbe
 async def test_long_message_goes_on_where_it_was_stopped(fake: FakeTelegram) -> None:
     """After a pause that the platform asked for, the texts that were sent are not sent again."""
     async with sender(fake) as made:
-        fake.fail("sendMessage", Fault("delay"), Fault("delay"), Fault("status", 429, "Too Many Requests", {"retry_after": 1}))
+        fake.fail("sendMessage", Fault("delay"), Fault("delay"), Fault("status", 429, "Too Many Requests", {"retry_after": 61}))
         with pytest.raises(SendError, match="throttled"):
             await made.send(SITI, LONG)
         assert len(fake.called("sendMessage")) == 2
@@ -792,6 +848,37 @@ async def test_hundred_chats_at_once(fake: FakeTelegram) -> None:
 # --- forgetting ----------------------------------------------------------------------------------------------------------------------
 
 
+async def test_chat_that_is_written_to_too_fast_waits_alone(fake: FakeTelegram) -> None:
+    """A burst passes; then this chat gets a message a second, refused once, and every other chat its own at once."""
+    fake.chat_burst = 3
+    async with sender(fake) as made:
+        fake.person(4002).chat.started = True
+        fast = asyncio.create_task(_all([made.send(SITI, Outbound((Span(f"{number}"),))) for number in range(5)]))
+        await fake.until(lambda: fake.refusals)
+        await made.send(Address("telegram", "4002"), HELLO)
+        await fast
+    assert [call["chat_id"] for call in fake.called("sendMessage")] == [4001, 4001, 4001, 4002, 4001, 4001]
+    assert [message.text for message in fake.person(4001).sees()] == ["0", "1", "2", "3", "4"]
+    assert len(fake.refusals) <= 2
+
+
+async def _all(sends: list[Any]) -> None:
+    for send in sends:
+        await send
+
+
+async def test_first_message_that_is_refused_for_speed_is_everybodys_matter(fake: FakeTelegram) -> None:
+    """A chat that was not written to lately is not the reason: the sender learns of it. So it does for messages to many."""
+    wait = Fault("status", 429, "Too Many Requests: retry after 2", {"retry_after": 2})
+    async with sender(fake) as made:
+        fake.fail("sendMessage", wait, Fault("delay"), wait)
+        with pytest.raises(SendError, match="throttled"):
+            await made.send(SITI, HELLO)
+        await made.send(SITI, HELLO)
+        with pytest.raises(SendError, match="throttled"):
+            await made.send(SITI, replace(HELLO, many=True))
+
+
 async def test_messages_are_forgotten_in_batches(fake: FakeTelegram) -> None:
     """All given messages are deleted on both sides, a hundred a request; missing and odd ids are passed over, others stay."""
     siti = fake.person()
@@ -815,16 +902,26 @@ async def test_message_too_old_to_forget_keeps_no_other(fake: FakeTelegram) -> N
     assert siti.sees() == [old]
 
 
-async def test_forgetting_reports_trouble_worth_another_try(fake: FakeTelegram) -> None:
-    """A platform that is down or wants a pause is reported; nothing to forget asks for nothing."""
+async def test_forgetting_is_tried_again(fake: FakeTelegram) -> None:
+    """A platform that is down, breaks off or wants a short pause: the messages are gone in the end. Nothing to forget asks for nothing."""
     async with sender(fake) as made:
-        fake.fail("deleteMessages", Fault("html", 502), Fault("status", 429, "Too Many Requests", {"retry_after": 3}))
+        ids = [(await made.send(SITI, HELLO))[0] for _ in range(2)]
+        fake.fail("deleteMessages", Fault("html", 502), Fault("drop"))
+        await made.forget(SITI, ids)
+        assert fake.person(4001).sees() == []
+        await made.forget(SITI, [])
+    assert len([call for call in fake.calls if call.method == "deleteMessages"]) == 3
+
+
+async def test_forgetting_reports_what_does_not_end(fake: FakeTelegram) -> None:
+    """A platform that stays down, or wants a long pause, is reported."""
+    async with sender(fake) as made:
+        fake.fail("deleteMessages", *[Fault("html", 502)] * 3)
         with pytest.raises(SendError, match="down"):
             await made.forget(SITI, ["5"])
+        fake.fail("deleteMessages", Fault("status", 429, "Too Many Requests", {"retry_after": 600}))
         with pytest.raises(SendError, match="throttled"):
             await made.forget(SITI, ["5"])
-        await made.forget(SITI, [])
-    assert len(fake.calls) == 2
 
 
 # --- files ---------------------------------------------------------------------------------------------------------------------------
@@ -855,13 +952,22 @@ async def test_photo_is_fetched_as_it_was_sent(fake: FakeTelegram, kind: str) ->
     ids=lambda value: getattr(value, "kind", value),
 )
 async def test_photo_that_cannot_be_fetched_has_a_reason(fake: FakeTelegram, method: str, fault: Fault, reason: str) -> None:
-    """Too large, gone, or down for now; and the next attempt works."""
+    """Too large, gone, or down for all attempts; and the next one works."""
     file_id = fake.keep_file(b"jpeg" * 1000)
     async with sender(fake) as made:
-        fake.fail(method, fault)
+        fake.fail(method, *[fault] * (len(fetching.PAUSES) + 1 if reason == "down" else 1))
         with pytest.raises(FetchError) as caught:
             await made.fetch(Attachment(source=f"photo:{file_id}"))
         assert caught.value.reason == reason
+        assert await made.fetch(Attachment(source=f"photo:{file_id}")) == b"jpeg" * 1000
+
+
+@pytest.mark.parametrize("method", ["getFile", "file"])
+async def test_photo_is_fetched_again_by_itself(fake: FakeTelegram, method: str) -> None:
+    """A platform that breaks off or is out of order for a moment costs nobody a photo."""
+    file_id = fake.keep_file(b"jpeg" * 1000)
+    async with sender(fake) as made:
+        fake.fail(method, Fault("half"), Fault("status", 500))
         assert await made.fetch(Attachment(source=f"photo:{file_id}")) == b"jpeg" * 1000
 
 
@@ -891,7 +997,7 @@ async def test_odd_path_is_not_fetched(fake: FakeTelegram, monkeypatch: pytest.M
 async def test_redirect_is_not_followed(fake: FakeTelegram) -> None:
     """No other host ever sees a request: not for a file and not for a method."""
     async with FakeTelegram.running() as other, sender(fake) as made:
-        fake.fail("file", Fault("redirect", description=f"{other.url}/file/bot{fake.token}/photos/x.jpg"))
+        fake.fail("file", *[Fault("redirect", description=f"{other.url}/file/bot{fake.token}/photos/x.jpg")] * 3)
         with pytest.raises(FetchError, match="down"):
             await made.fetch(Attachment(source=f"photo:{fake.keep_file(b'x')}"))
         fake.fail("sendMessage", Fault("redirect", description=f"{other.url}/bot{fake.token}/sendMessage"))
@@ -918,6 +1024,7 @@ async def test_token_is_nowhere(
     caplog.set_level(logging.DEBUG)
     for module in (telegram, telegram_http):
         monkeypatch.setattr(module, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(telegram, "PATIENT_SECONDS", 0.0)
     errors: list[BaseException] = []
     faults = [fault for fault, _, _ in SEND_FAULTS]
     async with sender(fake) as made:
@@ -929,11 +1036,12 @@ async def test_token_is_nowhere(
                 ("getFile", lambda: made.fetch(Attachment(source=f"photo:{file_id}"))),
                 ("file", lambda: made.fetch(Attachment(source=f"photo:{file_id}"))),
             ):
-                fake.fail(method, fault)
+                fake.fail(method, *[fault] * 3)
                 try:
                     await call()
                 except (SendError, FetchError) as error:
                     errors.append(error)
+                fake.faults[method].clear()
             fake.release_hangs()
             fake.fail("getMe", fault)
             assert fake.token not in await made.check()
@@ -1083,9 +1191,9 @@ async def test_fake_counts_messages_a_second(fake: FakeTelegram) -> None:
     fake.per_second = 3
     async with sender(fake) as made:
         for _ in range(3):
-            await made.send(SITI, HELLO)
+            await made.send(SITI, replace(HELLO, many=True))
         with pytest.raises(SendError) as caught:
-            await made.send(SITI, HELLO)
+            await made.send(SITI, replace(HELLO, many=True))
     assert (caught.value.trouble, caught.value.seconds) == ("throttled", 1)
 
 

@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import io
 import json
+import os
 import random
 import subprocess
 import sys
@@ -21,14 +22,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from bot.channels import Channel, twilio_rest
+from bot.channels import Channel, fetching, twilio_rest
 from bot.channels.limits import FetchError, SendError, Trouble
 from bot.channels.twilio_rest import Answer, as_error
 from bot.channels.whatsapp import WhatsApp, media_of, understood
 from bot.channels.whatsapp_erasures import Erasure
 from bot.channels.whatsapp_templates import GENERIC, Shape, Templates, content
-from bot.messages import Address, Attachment, Inbound, Outbound
-from tests.channels.fake_twilio import FakeTwilio, Medium, Person
+from bot.messages import Address, Attachment, Button, Inbound, Outbound
+from tests.channels.fake_twilio import FakeTwilio, Fault, Medium, Person
 from tests.channels.whatsapp_payloads import BUDI, FIVE, IN, OUT, SENTENCE, YES_NO, Asked, form, says, tapped
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +42,12 @@ JPEG = b"\xff\xd8\xff\xe0" + b"photo" * 100
 def anyio_backend() -> str:
     """The loop that the bot runs on."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short pauses between attempts to fetch."""
+    monkeypatch.setattr(fetching, "PAUSES", (0.01, 0.01))
 
 
 class Bot:
@@ -69,7 +76,12 @@ class Bot:
 @contextlib.asynccontextmanager
 async def running(fake: FakeTwilio, folder: Path, *, public_url: str = "", start: bool = True, **options: Any) -> AsyncIterator[Bot]:
     """The channel, listening, with a person who has just written."""
-    given: dict[str, Any] = {"api_url": fake.url, "sweep_every": 0.0, "templates_file": folder / "templates.json"} | options
+    given: dict[str, Any] = {
+        "api_url": fake.url,
+        "sweep_every": 0.0,
+        "look_after": 0.0,
+        "templates_file": folder / "templates.json",
+    } | options
     app = web.Application()
     runner = web.AppRunner(app, access_log=None, lingering_time=0.1)
     channel = WhatsApp(fake.account_sid, given.pop("auth_token", fake.auth_token), fake.sender, public_url="", **given)
@@ -302,7 +314,7 @@ async def test_doubled_and_reordered_webhooks(fake: FakeTwilio, tmp_path: Path) 
 
 
 async def test_status_callbacks(fake: FakeTwilio, tmp_path: Path) -> None:
-    """Signed reports of a message's fate reach `on_status`, with the error's code; unsigned ones do not."""
+    """Signed reports of a message's fate reach `on_status`, with the error's code; one who is gone is news of the chat, as on Telegram."""
     fates: list[tuple[str, str, str]] = []
 
     async def noted(sid: str, status: str, code: str) -> None:
@@ -315,6 +327,12 @@ async def test_status_callbacks(fake: FakeTwilio, tmp_path: Path) -> None:
         [other] = await bot.send(says("Halo"))
         await fake.settled()
         assert fates == [(sid, "sent", ""), (sid, "delivered", ""), (other, "sent", ""), (other, "undelivered", "63024")]
+        assert [(one.address, one.control) for one in bot.received] == [(ADDRESS, "stopped")]
+        fake.fate = ("undelivered", "63016")
+        await bot.send(says("Halo"))
+        await fake.settled()
+        assert len(bot.received) == 1
+        del fates[4:]
         posted = {"MessageSid": sid, "MessageStatus": "failed"}
         assert (await fake.post(f"{bot.url}/whatsapp/status", posted, signed="wrong")).status == 403
         assert len(fates) == 4
@@ -386,6 +404,32 @@ async def test_templates_are_made_once(fake: FakeTwilio, tmp_path: Path) -> None
     assert not fake.refusals
 
 
+async def test_command_makes_the_templates(fake: FakeTwilio, tmp_path: Path) -> None:
+    """`netra whatsapp templates sync` says how many there are; refused credentials are one line that says what to do."""
+
+    async def sync(token: str) -> tuple[int, str, str]:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "NETRA_DATA_DIR": str(tmp_path),
+            "NETRA_PUBLIC_URL": "https://bot.example",
+            "TWILIO_ACCOUNT_SID": fake.account_sid,
+            "TWILIO_AUTH_TOKEN": token,
+            "TWILIO_WHATSAPP_FROM": fake.sender,
+            "TWILIO_API_URL": fake.url,
+        }
+        command = [sys.executable, "-m", "bot", "whatsapp", "templates", "sync"]
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe)
+        out, err = await process.communicate()
+        return process.returncode or 0, out.decode(), err.decode()
+
+    assert await sync(fake.auth_token) == (0, f"{len(GENERIC)} templates are ready, {len(GENERIC)} of them new.\n", "")
+    assert await sync(fake.auth_token) == (0, f"{len(GENERIC)} templates are ready, 0 of them new.\n", "")
+    code, out, err = await sync("wrong" * 6)
+    assert code == 1 and not out and err.count("\n") == 1 and "refuses the credentials" in err
+
+
 def test_templates_hold_no_words() -> None:
     """Every word in a template is a variable, so nothing of a conversation stays in the account; no shape needs more than 100."""
     for shape in GENERIC:
@@ -420,9 +464,9 @@ TROUBLES: list[tuple[int, int, Trouble]] = [
     (400, 21211, "bad_request"),
     (400, 0, "bad_request"),
     (400, 21617, "too_large"),
-    (500, 0, "unknown_outcome"),
-    (502, 0, "unknown_outcome"),
-    (503, 20503, "unknown_outcome"),
+    (500, 0, "down"),
+    (502, 0, "down"),
+    (503, 20503, "down"),
 ]
 
 
@@ -435,7 +479,7 @@ async def test_errors_are_named(fake: FakeTwilio, tmp_path: Path, status: int, c
             await bot.send(says("rahasia"))
         assert caught.value.trouble == trouble
         assert "rahasia" not in repr(caught.value) and "6281" not in repr(caught.value)
-        assert not fake.person(BUDI).messages and not fake.requests
+        assert not fake.person(BUDI).messages and not [one for one in fake.requests if one[0] == "POST"]
 
 
 async def test_window_of_24_hours(fake: FakeTwilio, tmp_path: Path) -> None:
@@ -477,28 +521,47 @@ async def test_waits_are_named(fake: FakeTwilio, tmp_path: Path) -> None:
 
 
 async def test_pages_between_us_and_twilio(fake: FakeTwilio, tmp_path: Path) -> None:
-    """HTML is no answer of Twilio's: after a 200 or a 5xx the outcome is unknown, a 404 page means that it was not reached."""
+    """HTML is no answer of Twilio's: after a 200 or a 5xx Twilio's list says that nothing was made, a 404 page that it was not reached."""
     async with running(fake, tmp_path) as bot:
-        for status, trouble in ((200, "unknown_outcome"), (502, "unknown_outcome"), (302, "down"), (404, "down"), (407, "down")):
+        for status in (200, 502, 302, 404, 407):
             fake.answers_next(status, html="<html>proxy</html>")
             with pytest.raises(SendError) as caught:
                 await bot.send(says("Halo"))
-            assert caught.value.trouble == trouble
+            assert caught.value.trouble == "down"
+        assert not fake.person(BUDI).messages
 
 
-async def test_a_lost_answer_is_not_repeated(fake: FakeTwilio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the connection breaks or the answer is late the outcome is unknown and the message was sent once."""
+@pytest.mark.parametrize("buttons", [(), YES_NO], ids=["text", "buttons"])
+async def test_a_lost_answer_is_not_repeated(
+    fake: FakeTwilio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buttons: tuple[Button, ...]
+) -> None:
+    """When the connection breaks after acting, or the answer is late, the message is found in Twilio's list: sent once, its id known."""
     monkeypatch.setattr(twilio_rest, "TIMEOUT", aiohttp.ClientTimeout(total=0.2))
     async with running(fake, tmp_path) as bot:
+        await bot.channel.sync_templates()
+        before = await bot.send(says("putus", buttons=buttons))
         fake.drops_next(acting=True)
         fake.delays_next(0.5)
-        for word in ("putus", "lambat"):
-            with pytest.raises(SendError) as caught:
-                await bot.send(says(word))
-            assert caught.value.trouble == "unknown_outcome" and not caught.value.again
-        seen = [(await fake.person(BUDI).sees()).text for _ in range(2)]
-        assert seen == ["putus", "lambat"]
-        assert fake.person(BUDI).messages[2:] == []
+        bot.channel._look_after = 0.5
+        sids = [await bot.send(says(word, buttons=buttons)) for word in ("putus", "lambat")]
+        assert len({*before, *sids[0], *sids[1]}) == 3
+        assert [one.text.partition("\n")[0] for one in fake.person(BUDI).messages] == ["putus", "putus", "lambat"]
+        assert not fake.refusals
+
+
+async def test_a_request_that_was_lost_may_be_repeated(fake: FakeTwilio, tmp_path: Path) -> None:
+    """A connection that broke before anything was done is `down`: Twilio lists no such message. If it cannot be asked, nobody knows."""
+    async with running(fake, tmp_path) as bot:
+        fake.drops_next(acting=False)
+        with pytest.raises(SendError) as caught:
+            await bot.send(says("putus"))
+        assert caught.value.trouble == "down" and caught.value.again
+        fake.drops_next(acting=False)
+        fake.faults.append(Fault("GET", status=503))
+        with pytest.raises(SendError) as caught:
+            await bot.send(says("putus"))
+        assert caught.value.trouble == "unknown_outcome" and not caught.value.again
+        assert not fake.person(BUDI).messages
 
 
 async def test_an_unreachable_twilio_is_down(fake: FakeTwilio, tmp_path: Path) -> None:
@@ -795,6 +858,20 @@ async def test_the_channel_sweeps_by_itself(fake: FakeTwilio, tmp_path: Path) ->
         await bot.channel.start(bot.receive)
         await until(lambda: len([1 for method, path, _ in fake.requests if path.endswith("/Messages.json")]) >= 3)
         assert [(one.platform_id, one.text) for one in bot.received] == [(sid, "Halo?")]
+
+
+@pytest.mark.parametrize("hours", [-26, 26])
+async def test_a_wrong_clock_misses_nothing(fake: FakeTwilio, tmp_path: Path, hours: int) -> None:
+    """On a machine whose clock is a day off the sweep asks for Twilio's time as soon as Twilio has said it; the doctor says so too."""
+    day = timedelta(hours=hours)
+    async with running(fake, tmp_path, start=False, sweep_every=0.05) as bot:
+        fake.ahead = day - timedelta(minutes=5)
+        sid = await missed(fake, fake.person(BUDI), "Halo?")
+        fake.ahead = day
+        await bot.channel.start(bot.receive)
+        await until(lambda: len(bot.received) == 1)
+        assert bot.received[0].platform_id == sid
+        assert ("slow" if hours > 0 else "fast") in await bot.channel.check()
 
 
 async def test_a_failing_sweep_stops_nothing(fake: FakeTwilio, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faq.confidence import NAMES, Judge, Signals, softmax
-from faq.match import SHOWN, Candidate, Faq, Features, Found, Voices, about_another, acts, pairs, parts
+from faq.match import SHOWN, Candidate, Faq, Found, about_another, acts
 from faq.normalise import Reading
+from faq.voices import Features, Voices, pairs, parts
 
 FAQ = Faq.load()
 VERDICTS = {name: entry.verdict for name, entry in FAQ.entries.items()}

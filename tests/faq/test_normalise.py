@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faq.normalise import AT_MOST, Lexicon, clean
@@ -60,6 +60,7 @@ def test_a_negator_is_never_a_stop_word() -> None:
     assert "tidak" not in LEXICON.stopwords
 
 
+@settings(deadline=None)
 @given(st.text(max_size=400))
 def test_reading_never_fails_and_reads_its_own_words_alike(text: str) -> None:
     """Standard words stay as they are."""
@@ -68,6 +69,7 @@ def test_reading_never_fails_and_reads_its_own_words_alike(text: str) -> None:
     assert all(word.isascii() and word == word.lower() for word in words)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=5000))
 def test_only_so_much_is_read(text: str) -> None:
     """A very long message costs no more than a long one."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import html
 import io
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -29,12 +31,14 @@ from storage.cases import Cases, NewTip
 from storage.conversations import Conversations
 from storage.decoder import clean
 from storage.models import Table
+from storage.receivers import ReceiverList
 from storage.staff import Accounts
 from storage.staff_chats import Desk, StaffChats
 from storage.statistics import Statistics
 from storage.store import Store
 from storage.subscribers import Subscribers
 from storage.vault import EpochKeys, Keys, Receipt, Receipts
+from tests.panel.authenticator import SoftKey
 
 ZONE = ZoneInfo("Asia/Jakarta")
 PASSPHRASE = "enam kuda putih berlari jauh"
@@ -71,7 +75,19 @@ class House:
     desk: Desk
     url: str = ""
     secrets: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, SoftKey] = field(default_factory=dict)
     number: int = 0
+
+    @property
+    def origin(self) -> str:
+        """Where browsers with a security key open the panel."""
+        return self.url.replace("127.0.0.1", "localhost")
+
+    @property
+    def receivers(self) -> ReceiverList:
+        """The signed list."""
+        assert self.staff.receivers is not None
+        return self.staff.receivers
 
     def team(self, name: str, region: str) -> int:
         """Make a team."""
@@ -79,8 +95,7 @@ class House:
 
     def account(self, name: str, roles: str, team: str = "") -> bytes:
         """Make an active account with the usual passphrase."""
-        day = self.clock().date()
-        return self.store.write_now(lambda connection: accounts.add(connection, name, roles.split(), team, PASSPHRASE, today=day))
+        return self.store.write_now(lambda connection: self.staff.add(connection, name, roles.split(), team, PASSPHRASE)).id
 
     def tip(self, photos: tuple[bytes, ...] = (), **facts: str) -> tuple[bytes, Receipt]:
         """Send a tip with these facts; its case and its receipt."""
@@ -127,6 +142,12 @@ class Page:
         found = re.search(rf'name="{name}" value="([^"]*)"', self.text)
         return found[1] if found else ""
 
+    @property
+    def question(self) -> dict[str, Any]:
+        """What the page asks of a security key; empty when it asks nothing."""
+        found = re.search(r'data-question="([^"]*)"', self.text)
+        return dict(json.loads(html.unescape(found[1]))) if found else {}
+
 
 class Browser:
     """What a browser does with a panel: keeps cookies, says where a form came from, follows redirects when asked to."""
@@ -134,6 +155,7 @@ class Browser:
     def __init__(self, house: House, loop: asyncio.AbstractEventLoop) -> None:
         self.house, self.loop = house, loop
         self.cookies: dict[str, str] = {}
+        self.name = ""
         self.page = Page(0, "", b"", {})
 
     def request(
@@ -170,8 +192,10 @@ class Browser:
         return self.page
 
     def post(self, path: str, data: Mapping[str, Any] | None = None, *, follow: bool = True, csrf: str | None = None) -> Page:
-        """Send a form as the page last opened would: with its token and its origin."""
+        """Send a form as the page last opened would: with its token, its origin and, for an empty `code`, the security key's answer."""
         fields = {"csrf": self.page.field("csrf") if csrf is None else csrf, **(data or {})}
+        if fields.get("code") == "" and self.page.question and self.name in self.house.keys:
+            fields["key"] = self.house.keys[self.name].get(self.page.question)
         origin = {"Origin": self.house.url, "Sec-Fetch-Site": "same-origin"}
         answer = self.request("POST", path, fields, headers=origin)
         if follow and answer.status == 303:
@@ -181,16 +205,22 @@ class Browser:
         return answer
 
     def code(self, name: str) -> str:
-        """The code that the person's authenticator shows now."""
-        return pyotp.TOTP(self.house.secrets[name]).at(self.house.clock())
+        """The code that the person's authenticator shows now; empty for somebody with a security key, which answers when it is sent."""
+        return "" if name in self.house.keys else pyotp.TOTP(self.house.secrets[name]).at(self.house.clock())
 
     def login(self, name: str, *, factor: bool = True) -> Page:
         """Sign in; sets up the second factor the first time, or skips it in practice."""
         self.cookies.clear()
+        self.name = name
         self.get("/masuk")
         page = self.post("/masuk", {"name": name, "passphrase": PASSPHRASE})
         if "/masuk/pengaman/nanti" in page.text and not factor:
             return self.post("/masuk/pengaman/nanti")
+        if "data-new-key" in page.text:
+            self.house.keys[name] = SoftKey(self.house.origin)
+            return self.post("/masuk/kunci/baru", {"name": "kunci", "key": self.house.keys[name].create(page.question)})
+        if page.question:
+            return self.post("/masuk/kunci", {"key": self.house.keys[name].get(page.question)})
         if "pengaman.svg" in page.text:
             secret = re.search(r'class="secret">([^<]+)<', page.text)
             assert secret is not None
@@ -224,7 +254,7 @@ def build(tmp_path: Path, clock: Clock, loop: asyncio.AbstractEventLoop) -> Iter
     """Builds panels on loopback, and takes them down."""
     ends: list[Callable[[], None]] = []
 
-    def make(*, practice: bool = False, faq: Any = None) -> House:
+    def make(*, practice: bool = False, faq: Any = None, url: str = "") -> House:
         folder = tmp_path / str(len(ends))
         keys = Keys(folder / "keys")
         store = Store(f"sqlite:///{folder / 'netra.db'}")
@@ -232,13 +262,16 @@ def build(tmp_path: Path, clock: Clock, loop: asyncio.AbstractEventLoop) -> Iter
         conversations = Conversations(EpochKeys(folder / "run", clock))
         calendar = Calendar.load()
         statistics = Statistics(keys.panel, lambda day: calendar.election().stage(dt.date.fromisoformat(day)).id if day else "")
-        cases = Cases(conversations, clock, statistics)
-        staff = Accounts(keys.panel, clock, practice=practice)
         audit = AuditLog(keys.audit_signing, clock)
+        receivers = ReceiverList(keys.audit_signing, clock, practice=practice, audit=audit)
+        cases = Cases(conversations, clock, statistics, receivers=receivers)
+        staff = Accounts(keys.panel, clock, practice=practice, receivers=receivers)
         subscribers = Subscribers(keys.subscribers)
         broadcasts = Broadcasts(keys.panel, subscribers, clock, ("bawaslu.go.id",))
         desk = Desk(subscribers, broadcasts, StaffChats(keys.subscribers, clock), staff, audit)
-        panel = Panel(store, cases, staff, audit, faq, calendar, clock, practice, "http://localhost", desk=desk)
+        panel = Panel(
+            store, cases, staff, audit, faq, calendar, clock, practice, "http://localhost", desk=desk, receivers=receivers, url=url
+        )
         app = application(panel)
         house = House(store, cases, staff, audit, clock, conversations, Receipts(keys.receipt_pepper), app, practice, desk)
 
@@ -277,17 +310,13 @@ def browser(loop: asyncio.AbstractEventLoop) -> Callable[[House], Browser]:
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:
-    """A JPEG with a pattern of its own."""
-    image = Image.new("RGB", size)
-    image.putdata(
-        [
-            ((x * (3 + seed) + y * 7) % 256, (x * y + seed * 31) % 256, (y * (5 + seed)) % 256)
-            for y in range(size[1])
-            for x in range(size[0])
-        ]
+    """A JPEG with large soft patches of its own, as photos have them."""
+    patches = Image.new("RGB", (20, 15))
+    patches.putdata(
+        [((x * (31 + seed) + y * 77) % 256, (x * y * 11 + seed * 31) % 256, (y * (53 + seed)) % 256) for y in range(15) for x in range(20)]
     )
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=90)
+    patches.resize(size, Image.Resampling.BICUBIC).save(out, "JPEG", quality=90)
     return out.getvalue()
 
 

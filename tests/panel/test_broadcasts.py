@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from bot.messages import Address
+from bot.texts import Texts
 from storage.broadcasts import Outcome
+from storage.drafts import Audience, Draft, When
 from storage.subscribers import Wish
 from tests.panel.conftest import Browser, House
 
@@ -219,3 +221,47 @@ def test_english_and_every_state(house: House, rina: Browser) -> None:
     assert "Waiting for approval" in rina.get(f"/siaran/{number}").text
     assert rina.get("/siaran/999").status == 404
     assert rina.get("/siaran/999999999999999999999").status == 404
+
+
+def test_a_preview_ends_as_the_message_does(rina: Browser) -> None:
+    """The line about stopping and the button stand under the preview in the words that are sent."""
+    texts = Texts.load()
+    rina.get("/siaran/baru")
+    page = rina.post("/siaran/baru", FORM | {"step": "count", "telegram_en": "Tomorrow is quiet."})
+    for language in ("id", "en"):
+        assert f"<em>{texts.plain(language, 'subscribe.footer')}</em>" in page.text
+        assert f'<span class="tag">{texts.plain(language, "subscribe.stop_button")}</span>' in page.text
+
+
+def test_missing_templates_are_explained(house: House, rina: Browser) -> None:
+    """Who would not be reached on WhatsApp is counted beside the fields, with the steps to a template; one has to say how to stop."""
+    wish = Wish("asn", "18.07", "id", ("stages",))
+    someone, long_ago = Address("whatsapp", "whatsapp:+628120000001"), house.clock().date() - dt.timedelta(days=3)
+    house.store.write_now(lambda connection: house.desk.subscribers.subscribe(connection, someone, wish, long_ago))
+    rina.get("/siaran/baru")
+    form = FORM | {"channel": "", "session_id": "Besok masa tenang."}
+    page = rina.post("/siaran/baru", form | {"step": "count"})
+    assert "1 pelanggan WhatsApp tidak akan menerima" in page.text
+    assert "Content Template Builder" in page.text
+    mute = {"template_id": "HX" + "0" * 32, "wording_id": "Besok {{1}} ya.", "values_id": "masa tenang"}
+    page = rina.post("/siaran/baru", form | mute | {"step": "propose"})
+    assert page.status == 400
+    assert "Templat harus memuat cara berhenti" in page.text
+    page = rina.post("/siaran/baru", form | mute | {"wording_id": "Besok {{1}}. Balas BERHENTI untuk berhenti.", "step": "count"})
+    assert "tidak akan menerima" not in page.text
+
+
+def test_what_the_program_prepared_needs_two_persons(house: House, browser: Open, rina: Browser) -> None:
+    """A draft because of a changed answer lies among the drafts and says so; who submits it may not approve it."""
+    broadcasts, today = house.desk.broadcasts, house.clock().date()
+    draft = Draft("Jawaban yang berubah: 1", "rules", When(today, today), Audience(), telegram={"id": "Ada jawaban yang berubah."})
+    number = house.store.write_now(lambda connection: broadcasts.prepare(connection, draft, ["sosmed.like@1"]))
+    assert "Disiapkan otomatis" in rina.get("/siaran").text
+    rina.get(f"/siaran/{number}")
+    page = rina.post(f"/siaran/{number}/ajukan")
+    assert "orang lain yang harus menyetujui" in page.text
+    assert "Ditulis rina" in page.text
+    budi = browser(house)
+    budi.login("budi")
+    seen = budi.get(f"/siaran/{number}").field("seen")
+    assert "disetujui budi" in budi.post(f"/siaran/{number}/setujui", {"seen": seen, "code": budi.code("budi")}).text

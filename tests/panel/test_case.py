@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from storage import originals
 from storage.export import as_text, open_export
-from storage.models import Group
+from storage.models import Group, Item, Seal
 from storage.vault import derive_passphrase, open_receiver_key
 from tests.panel.conftest import CHAT, PASSPHRASE, Browser, House, picture
 
@@ -75,6 +75,20 @@ def test_hostile_words_are_inert_wherever_they_are_shown(house: House, staff: Br
     assert 'class="unseen">U+202E<' in text and 'class="unseen">U+200B<' in text
     assert not re.search(r'<a[^>]*href="(?!/|#)', text)
     assert other
+
+
+def test_a_changed_record_is_refused_and_the_list_goes_on(house: House, staff: Browser) -> None:
+    """A case whose record is not what was sealed is never shown: it says so, and the other tips stay within reach."""
+    (case, _), (other, _) = house.tip(what="Kepala dinas menyukai unggahan calon di grup kantor."), house.tip()
+    body = house.store.read_now(lambda c: c.execute(select(Item.body).where(Item.case_id == other)).scalar_one())
+    for table, change in ((Item, {"body": body}), (Seal, {"body": b"x" * 80})):
+        house.store.write_now(lambda c, table=table, change=change: c.execute(update(table).where(table.case_id == case).values(**change)))  # type: ignore[misc]
+        for path in (f"/laporan/{case.hex()}", f"/laporan/{case.hex()}/serupa"):
+            page = staff.get(path)
+            assert page.status == 409 and "rusak atau telah diubah" in page.text and "Kepala dinas" not in page.text
+        assert staff.get("/laporan?map=all&cari=dinas").status == 200
+        assert staff.get(f"/laporan/{other.hex()}").status == 200
+    assert "Tidak terbaca." in staff.get("/laporan?map=all").text
 
 
 def test_a_team_opens_nothing_of_another_team(house: House, browser: Open) -> None:
@@ -230,6 +244,9 @@ def test_similar_tips_are_found_and_put_together(house: House, staff: Browser) -
     same_words, _ = house.tip(what="Kepala dinas menyukai & membagikan unggahan calon bupati dari akun kantor!!", when="", region="18.71")
     neither, _ = house.tip(what="Guru membagikan kaus bergambar kepada murid di sekolah dasar itu.", when="2026-11-02", region="18.02")
     here = f"/laporan/{first.hex()}"
+    announced = staff.get(here).text
+    assert "Gambar ini ada di 2 laporan" in announced and same_picture.hex() in announced
+    assert "Gambar ini ada di" not in staff.get(f"/laporan/{same_words.hex()}").text
     text = staff.get(f"{here}/serupa").text
     assert same_picture.hex() in text and "foto yang sama" in text
     assert same_words.hex() in text and "kata-kata hampir sama" in text

@@ -38,6 +38,8 @@ class Filled:
             "account": "00" * 16,
             "approval": "00" * 16,
             "number": "1",
+            "view": "00" * 16,
+            "phrasing": "00" * 16,
         }
         return re.sub(r"\{(\w+)\}", lambda match: names[match[1]], route.path)
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from storage import staff as accounts
-from storage.models import Invitation, Seal
+from storage.models import Invitation, Seal, SignedReceivers, Staff
 from storage.staff import Refused, weakness
+from storage.vault import derive_passphrase, open_signing_key
 from tests.panel.conftest import PASSPHRASE, Browser, House
 
 Open = Callable[[House], Browser]
@@ -126,9 +127,10 @@ def test_one_person_cannot_give_both_approvals(house: House) -> None:
     house.store.write_now(lambda connection: house.staff.accept(connection, token, made))
     both = house.store.read_now(lambda connection: house.staff.find(connection, "both"))
     assert both is not None
-    assert len(house.store.write_now(lambda connection: house.staff.approve(connection, made.staff_id, both))) == 1
+    signing = open_signing_key(derive_passphrase(PASSPHRASE, both.salt), both.id, both.signing_key, both.signing_private)
+    assert len(house.store.write_now(lambda connection: house.staff.approve(connection, made.staff_id, both, signing))) == 1
     with pytest.raises(Refused):
-        house.store.write_now(lambda connection: house.staff.approve(connection, made.staff_id, both))
+        house.store.write_now(lambda connection: house.staff.approve(connection, made.staff_id, both, signing))
     house.clock.forward(days=2)
     assert house.store.write_now(house.staff.settle) == []
 
@@ -136,9 +138,9 @@ def test_one_person_cannot_give_both_approvals(house: House) -> None:
 def test_practice_waives_the_day_and_says_so(build: Callable[..., House], browser: Open) -> None:
     """In practice mode one person can try the whole way at once, and the page says what is different."""
     house = build(practice=True)
-    first = house.store.write_now(lambda connection: accounts.ensure_first(connection, house.clock))
+    first = house.store.write_now(house.staff.ensure_first)
     assert first is not None and first[0] == "admin"
-    assert house.store.write_now(lambda connection: accounts.ensure_first(connection, house.clock)) is None
+    assert house.store.write_now(house.staff.ensure_first) is None
     admin = browser(house)
     admin.get("/masuk")
     admin.post("/masuk", {"name": first[0], "passphrase": first[1]})
@@ -243,3 +245,47 @@ def test_the_command_line_adds_accounts_with_the_same_rules(house: House) -> Non
         assert refused.value.reason == reason
     for _ in range(20):
         assert weakness("admin", accounts.new_passphrase()) == ""
+
+
+def test_everybody_is_told_of_a_reader_who_is_not_in_the_signed_list(house: House, browser: Open, boss: Browser) -> None:
+    """A row that somebody wrote into the database, and a list that was removed or changed, stand on every page of every role."""
+    house.account("tono", "reviewer")
+    rina = browser(house)
+    rina.login("rina")
+    assert "daftar bertanda tangan" not in rina.get("/laporan").text
+    sign = "sejak panel didirikan"
+    assert sign in boss.get("/tim").text
+    house.store.write_now(lambda connection: connection.execute(update(Staff).where(Staff.name == "tono").values(public_key=bytes(32))))
+    for staff, path in ((rina, "/laporan"), (rina, "/saya"), (boss, "/saya")):
+        assert "Penerima ini tidak ada di daftar bertanda tangan" in staff.get(path).text and "tono" in staff.page.text
+    house.clock.forward(minutes=2)
+    rina.get("/tim")
+    tono = house.store.read_now(lambda connection: house.staff.find(connection, "tono"))
+    assert tono is not None
+    assert rina.post(f"/tim/{tono.id.hex()}/bagikan", {"code": rina.code("rina")}).status == 400
+    house.store.write_now(lambda connection: connection.execute(update(SignedReceivers).values(signature=bytes(64))))
+    assert "Tanda tangan daftar penerima tidak cocok" in rina.get("/laporan").text
+    house.store.write_now(lambda connection: connection.execute(delete(SignedReceivers)))
+    assert "tidak ada" in rina.get("/laporan").text and "netra receivers sign" in rina.page.text
+
+
+def test_old_tips_are_given_on_and_on_record(house: House, browser: Open, boss: Browser) -> None:
+    """A receiver gives what they can open to another of their team; the log has the number; nobody else may."""
+    cases = {house.tip()[0] for _ in range(5)}
+    house.account("baru", "reviewer")
+    rina = browser(house)
+    rina.login("rina")
+    baru = house.store.read_now(lambda connection: house.staff.find(connection, "baru"))
+    assert baru is not None
+    way = f"/tim/{baru.id.hex()}/bagikan"
+    boss.get("/tim")
+    assert boss.post(way, {"code": ""}, follow=False).status == 403
+    rina.get("/tim")
+    assert "dapat dibuka penerima itu juga" in rina.post(way, {}).text
+    sealed = select(Seal.case_id).where(Seal.staff_id == baru.id)
+    assert set(house.store.read_now(lambda connection: list(connection.execute(sealed).scalars()))) == cases
+    act = house.acts("shared")[0]
+    assert (act.actor, act.subject, act.detail) == ("rina", "baru", "5")
+    new = browser(house)
+    new.login("baru")
+    assert new.get(f"/laporan/{cases.pop().hex()}").status == 200

@@ -49,15 +49,21 @@ async def test_every_message_of_many_chats_is_answered_in_order(tmp_path: Path) 
         assert not fake.refusals
 
 
-async def test_an_answer_that_is_lost_on_the_way_is_not_said_twice(tmp_path: Path) -> None:
-    """Telegram acts and its answer is lost: the person sees the message once; a refusal for speed is waited out."""
+async def test_no_reply_is_lost_on_the_way(tmp_path: Path) -> None:
+    """A request that breaks off before Telegram acts is repeated, and so is one whose answer is lost, which nobody can tell apart."""
     async with FakeTelegram.running() as fake, started(tmp_path, TELEGRAM_TOKEN=fake.token, TELEGRAM_API_URL=fake.url) as (netra, _):
         person = fake.person(1)
-        fake.fail("sendMessage", Fault("drop"))
+        fake.fail("sendMessage", Fault("reset"))
         await person.says("/start")
         await person.hears()
-        fake.fail("sendMessage", Fault("status", 429, "Too Many Requests: retry after 1", {"retry_after": 1}))
+        fake.fail("sendMessage", Fault("drop"))
         await person.says("/privasi")
         await person.hears()
         await netra.worker.idle()
-        assert len([message for message in person.sees() if message.by == "bot"]) == 2
+        said = [message.text for message in person.sees() if message.by == "bot"]
+        assert len(said) == 3 and said[1] == said[2] != said[0]
+        fake.fail("sendMessage", Fault("status", 429, "Too Many Requests: retry after 1", {"retry_after": 1}))
+        await person.says("/bahasa")
+        await person.hears()
+        await netra.worker.idle()
+        assert len([message for message in person.sees() if message.by == "bot"]) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 from collections.abc import AsyncIterator
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bot.channels import telegram
 from bot.main import Netra, build, running
+from bot.messages import Address, Outbound, Span
 from bot.settings import Settings
 from storage.schema import migrate
-from storage.staff import add
 from storage.store import connect
 from storage.vault import derive_passphrase
 from tests.channels.fake_telegram import FakeTelegram
@@ -60,7 +62,7 @@ async def started(folder: Path, **more: Any) -> AsyncIterator[tuple[Netra, str]]
     engine.dispose()
     netra = build(settings)
     try:
-        netra.store.write_now(lambda connection: add(connection, "penelaah", ["reviewer"], "", PASSPHRASE))
+        netra.store.write_now(lambda connection: netra.accounts.add(connection, "penelaah", ["reviewer"], "", PASSPHRASE))
         async with running(netra, panel=False) as (public, _):
             yield netra, public
     finally:
@@ -131,6 +133,21 @@ async def test_a_whole_tip_on_telegram_with_an_album(tmp_path: Path) -> None:
         assert not fake.refusals
 
 
+async def test_a_code_that_is_not_confirmed_goes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message with a receipt code leaves the chat after its time, whatever the person does; the other messages stay."""
+    monkeypatch.setattr(telegram, "SECRET_SECONDS", 0.2)
+    async with FakeTelegram.running() as fake, started(tmp_path, TELEGRAM_TOKEN=fake.token, TELEGRAM_API_URL=fake.url) as (netra, _):
+        person, channel = fake.person(4712), netra.channels["telegram"]
+        await tell(person, "/start")
+        address = Address("telegram", "4712")
+        (plain,) = await channel.send(address, Outbound((Span("tanpa kode"),)))
+        (secret,) = await channel.send(address, Outbound((Span("1234 5678 9012 3456 7890", "code"),), secret=True))
+        assert {int(plain), int(secret)} <= set(person.chat.messages)
+        while int(secret) in person.chat.messages:
+            await asyncio.sleep(0.02)
+        assert int(plain) in person.chat.messages
+
+
 async def test_the_same_on_whatsapp_with_numbers_lists_and_buttons(tmp_path: Path) -> None:
     """Photos come one by one and end with SELESAI; choices are buttons, lists, or typed numbers."""
     async with (
@@ -185,6 +202,8 @@ async def test_a_question_and_the_follow_up_on_another_platform(tmp_path: Path) 
         assert "DILARANG" in answer
         code = await _sealed(netra)
         assert "sudah masuk" in await tell(person, code)
+        await netra.worker.idle()
+        assert not [message for message in person.chat.messages.values() if code in message.text], "the typed code still stands in the chat"
         await tap(person, "Tulis pesan")
         assert "disampaikan" in await tell(person, "Ada dua saksi lain yang bersedia bicara.")
         (case,) = opened(netra)
@@ -193,7 +212,6 @@ async def test_a_question_and_the_follow_up_on_another_platform(tmp_path: Path) 
 
 async def _sealed(netra: Netra) -> str:
     """A case that was sent elsewhere; its code."""
-    from bot.messages import Address
     from storage.cases import NewTip
 
     netra.receipts.refill()

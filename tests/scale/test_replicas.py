@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
 from bot.messages import Address, Inbound, Outbound, Span
 from storage.conversations import Conversations
@@ -38,11 +38,17 @@ class Replica:
 
     def behind(self, row: int) -> bool:
         """Whether another message comes first."""
-        return self.store.read_now(lambda connection: self.kept.behind(connection, CHAT, [row]))
+        return bool(self.store.read_now(lambda connection: self.kept.behind(connection, {CHAT: [row]})))
 
     def answered(self, row: int) -> bool:
         """Take the turn of a row."""
-        return self.store.write_now(lambda connection: self.kept.answered(connection, row))
+
+        def take(connection: Connection) -> bool:
+            due = self.kept.due(connection, [row])
+            self.kept.answered(connection, list(due))
+            return bool(due)
+
+        return self.store.write_now(take)
 
     def say(self, words: str) -> None:
         """Put a message into the outbox."""
