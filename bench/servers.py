@@ -67,8 +67,9 @@ async def netra(port: int, folder: Path, url: str) -> None:
     """The program as it is, but for the sending itself."""
     from bot.channels.telegram import Telegram
     from bot.logs import set_up
-    from bot.main import build, running
+    from bot.main import build
     from bot.messages import Address, Outbound
+    from bot.running import running
     from bot.settings import Settings
     from storage.schema import migrate
     from storage.store import connect

@@ -35,7 +35,8 @@ async def serve(port: int, folder: Path, api: str) -> None:
     from datetime import timedelta
 
     from bot.logs import set_up
-    from bot.main import build, running
+    from bot.main import build
+    from bot.running import running
     from bot.settings import Settings
 
     settings = Settings(

@@ -480,7 +480,7 @@ def audit_head() -> None:
 @retention_app.command("run")
 def retention_run() -> None:
     """Delete what is past its time: keys first, then contents."""
-    from bot.main import tidy
+    from bot.running import tidy
 
     with opened() as netra:
         for name, number in tidy(netra).items():
@@ -494,7 +494,7 @@ def templates_sync() -> None:
     known = settings()
     if not known.twilio_account_sid:
         raise Failed("WhatsApp is off: TWILIO_ACCOUNT_SID is not set.")
-    from bot.main import platforms
+    from bot.platforms import platforms
 
     async def sync() -> Any:
         from bot.channels.limits import SendError
@@ -533,7 +533,7 @@ def selftest() -> None:
 @app.command()
 def doctor() -> None:
     """What works and what does not, one line each."""
-    from bot.main import platforms
+    from bot.platforms import platforms
 
     known = settings()
     bad = 0

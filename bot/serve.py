@@ -51,7 +51,7 @@ def serve(*, panel: bool, pages: bool, migrate_first: bool) -> None:
 
 
 async def _run(netra: Any, *, panel: bool, pages: bool) -> None:
-    from bot.main import running
+    from bot.running import running
     from storage.schema import check
 
     check(netra.store.engine)

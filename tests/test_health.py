@@ -14,8 +14,9 @@ from sqlalchemy import delete, insert
 
 from bot import metrics
 from bot.health import STUCK_SECONDS, Health
-from bot.main import build, running
+from bot.main import build
 from bot.pacer import Pacer
+from bot.running import running
 from bot.settings import Settings
 from storage.models import Inbox, Outbox
 from storage.schema import migrate

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("bot", "handlers", "faq", "storage", "panel")
-EVERYONE = {"bot.main", "bot.serve", "bot.cli", "bot.__main__"}
+EVERYONE = {"bot.main", "bot.running", "bot.platforms", "bot.serve", "bot.cli", "bot.__main__"}
 """The wiring and the command line know everybody."""
 
 MAY: dict[str, tuple[str, ...]] = {

@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import func, select
 
 from bot import logs
-from bot.main import tidy
+from bot.running import tidy
 from storage.models import Case, Conversation, DraftEvidence, Evidence, Inbox, Item, Outbox, Seal, Seen, Statistic, Table, Trace
 from storage.store import alive
 from storage.vault import grouped, open_receiver_key

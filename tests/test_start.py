@@ -34,15 +34,15 @@ FOR_PEOPLE = (
 IDLE = """
 import asyncio, json, sys, urllib.request
 sys.argv = ["netra", "run"]
-import bot.main
+import bot.running
 from bot.__main__ import main
 
 async def idle():
     found.extend(sorted({name.partition(".")[0] for name in sys.modules}))
 
-found, running = [], bot.main.running
+found, running = [], bot.running.running
 
-@bot.main.asynccontextmanager
+@bot.running.asynccontextmanager
 async def watched(netra, **kind):
     async with running(netra, **kind) as urls:
         with await asyncio.to_thread(urllib.request.urlopen, urls[0] + "/healthz") as answer:
@@ -51,7 +51,7 @@ async def watched(netra, **kind):
         netra.stopping.set()
         yield urls
 
-bot.main.running = watched
+bot.running.running = watched
 try:
     main()
 except SystemExit as end:

@@ -23,7 +23,8 @@ from unittest.mock import patch
 from urllib.parse import urlsplit
 
 from bot.channels.web_chat import COOKIE
-from bot.main import Netra, build, running
+from bot.main import Netra, build
+from bot.running import running
 from bot.serve import bring_up_to_date
 from bot.settings import Settings
 from bot.texts import Texts

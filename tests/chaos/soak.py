@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.updates import LINES
-from bot.main import tidy
+from bot.running import tidy
 from tests.chaos.world import World, held
 
 KEPT_ALIVE_SECONDS = 25.0

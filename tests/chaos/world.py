@@ -22,7 +22,8 @@ from sqlalchemy import func, select
 
 from bench.servers import SECRET, TOKEN
 from bench.updates import LINES, update
-from bot.main import Netra, build, running
+from bot.main import Netra, build
+from bot.running import running
 from bot.settings import ZONE, Settings
 from storage.models import Conversation, Inbox, Outbox
 from storage.schema import migrate

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.main import COMMANDS, start_command
+from bot.main import start_command
+from bot.platforms import COMMANDS
 from faq.entries import load_entries
 from tests.channels.fake_telegram import FakeTelegram
 from tests.platforms.test_whole import anyio_backend, started, tell

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from bot.channels import telegram
-from bot.main import Netra, build, running
+from bot.main import Netra, build
 from bot.messages import Address, Outbound, Span
+from bot.running import running
 from bot.settings import Settings
 from storage.schema import migrate
 from storage.store import connect
