@@ -13,7 +13,10 @@ import os
 import tempfile
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from bench.updates import spent, spent_by_postgres
 from bot.jobs import EmbeddedJobs, Jobs, Kind
@@ -42,8 +45,12 @@ async def drained(store: Store, url: str, number: int) -> str:
     )
     await jobs.start()
     ours, theirs, begun = spent(os.getpid()), 0.0 if store.sqlite else spent_by_postgres(url), time.perf_counter()
+
+    def defer(connection: Connection, page: int) -> None:
+        jobs.defer(connection, "nothing", page=page)
+
     for page in range(number):
-        await store.write(lambda connection, page=page: jobs.defer(connection, "nothing", page=page))  # type: ignore[misc]
+        await store.write(partial(defer, page=page))
     await done.wait()
     took = time.perf_counter() - begun
     await jobs.stop()

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class Office:
         self.store.write_now(lambda connection: Table.metadata.create_all(connection))
         for number in range(receivers):
             name = f"penelaah{number}"
-            self.store.write_now(lambda connection, name=name: add(connection, name, ["reviewer"], "", PASSPHRASE))  # type: ignore[misc]
+            self.store.write_now(partial(add, name=name, roles=["reviewer"], group="", passphrase=PASSPHRASE))
         self.conversations = Conversations(EpochKeys(folder / "run", lambda: NOW))
         self.cases = Cases(self.conversations, lambda: NOW)
         self.receipts = Receipts(secrets.token_bytes(32), ready=1)
@@ -91,9 +92,7 @@ class Office:
                 jpeg, facts = clean(one)
                 kept.append(
                     self.store.write_now(
-                        lambda connection, jpeg=jpeg, facts=facts: self.conversations.keep_photo(  # type: ignore[misc]
-                            connection, CHAT, secrets.token_bytes(16), jpeg, facts
-                        )
+                        partial(self.conversations.keep_photo, address=CHAT, evidence=secrets.token_bytes(16), photo=jpeg, facts=facts)
                     )
                 )
                 before = time.process_time()

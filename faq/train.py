@@ -23,7 +23,7 @@ from scipy.linalg import lapack
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # the package has no types
 
 from faq.check import source_hash
 from faq.confidence import CASES, Judge

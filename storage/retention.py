@@ -9,6 +9,7 @@ import datetime as dt
 import json
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection, delete, or_, select, update
 
@@ -47,12 +48,12 @@ class Retention:
         """Delete what is due (blocking: call it in a thread); how much of what was deleted."""
         removed = {"drafts": store.write_now(self.conversations.expire)}
         for idle in pages(store.read_now(self._idle), PAGE):
-            removed["drafts"] += store.write_now(lambda connection, idle=idle: self._forget(connection, idle))  # type: ignore[misc]
+            removed["drafts"] += store.write_now(partial(self._forget, idle=idle))
         due = store.read_now(self.due)
         for page in pages(due, PAGE):
-            store.write_now(lambda connection, page=page: self._destroy_keys(connection, page))  # type: ignore[misc]
+            store.write_now(partial(self._destroy_keys, cases=page))
             store.scrub()
-            store.write_now(lambda connection, page=page: self._destroy(connection, page))  # type: ignore[misc]
+            store.write_now(partial(self._destroy, cases=page))
         removed["tips"] = len(due)
         removed["for review"] = store.write_now(self._review)
         store.write_now(self._put_on_record)

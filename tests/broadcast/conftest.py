@@ -109,7 +109,7 @@ class Office:
             self.store,
             self.broadcasts,
             self.staff_chats,
-            channels,  # type: ignore[arg-type]
+            channels,  # type: ignore[arg-type]  # the fakes have what a broadcast uses
             self.pacers,
             self.recent,
             Texts.load(),
@@ -118,7 +118,7 @@ class Office:
 
     def subscribe(self, count: int = 1, channel: str = "telegram", **wish: object) -> list[Address]:
         """People who want reminders."""
-        wanted = Wish(**({"role": "asn", "region": "18.07", "language": "id", "kinds": ("stages", "rules")} | wish))  # type: ignore[arg-type]
+        wanted = Wish(**({"role": "asn", "region": "18.07", "language": "id", "kinds": ("stages", "rules")} | wish))  # type: ignore[arg-type]  # any of its fields
         chats = [f"whatsapp:+62812{next(self._numbers):07}" if channel == "whatsapp" else str(next(self._numbers)) for _ in range(count)]
         addresses = [Address(channel, chat) for chat in chats]
 
@@ -138,7 +138,7 @@ class Office:
             "audience": Audience(channels=("telegram",)),
             "telegram": {"id": TEXT},
         }
-        return Draft(**(given | more))  # type: ignore[arg-type]
+        return Draft(**(given | more))  # type: ignore[arg-type]  # any of its fields
 
     def approved(self, draft: Draft | None = None) -> int:
         """A broadcast that two people wanted."""

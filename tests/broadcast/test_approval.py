@@ -71,7 +71,7 @@ async def test_any_edit_voids_the_approval(office: Office, change: dict[str, obj
     """Text, audience, time, title, budget: whatever is changed, it has to be approved anew, and nothing is sent."""
     office.subscribe(2)
     number = office.due()
-    changed = replace(office.draft(), **change)  # type: ignore[arg-type]
+    changed = replace(office.draft(), **change)  # type: ignore[arg-type]  # any of its fields
     office.store.write_now(lambda connection: office.broadcasts.save(connection, changed, "rina", number))
     await office.broadcaster.tick()
     await office.broadcaster.idle()

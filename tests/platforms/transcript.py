@@ -3,7 +3,8 @@
     python -m tests.platforms.transcript telegram
     python -m tests.platforms.transcript whatsapp
 
-The program is the real one, over HTTP; the fake platform is as strict as the tests know it, and what it refused stands at the end.
+The program is the real one, over HTTP; the fake platform is as strict as the tests know it, and what it refused stands at the end. The code
+is not printed, here as anywhere.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tests.channels.fake_twilio import FakeTwilio
 from tests.platforms.test_whole import CODE, STORY, picture, started
 
 BOT, PERSON = "Netra", "Warga"
+HIDDEN = "[kode]"
 SKIPS, ENDS = ("Lewati", "Tidak"), "Kirim"
 
 
@@ -45,8 +47,8 @@ class Phone:
 
 
 def shown(by: str, text: str, choices: tuple[str, ...] = ()) -> None:
-    """Print one message."""
-    print(f"{by}: " + text.replace("\n", "\n    "))
+    """Print one message, without the code."""
+    print(f"{by}: " + CODE.sub(HIDDEN, text).replace("\n", "\n    "))
     if choices:
         print("    [" + "] [".join(choices) + "]")
 
@@ -75,10 +77,10 @@ async def walk(phone: Phone) -> None:
     assert code, "no code was given"
     seen = await phone.more()
     shown(BOT, seen.text, seen.choices)
-    await step(code[0][-4:], phone.say(code[0][-4:]))
+    await step(HIDDEN, phone.say(code[0][-4:]))
     seen = await phone.more()
     shown(BOT, seen.text, seen.choices)
-    await step(code[0], phone.say(code[0]))
+    await step(HIDDEN, phone.say(code[0]))
 
 
 async def telegram(folder: Path) -> list[str]:
